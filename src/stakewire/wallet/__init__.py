@@ -1,0 +1,1 @@
+"""The wallet (CLIENT side): players' money, moved by signed callbacks exactly once."""
