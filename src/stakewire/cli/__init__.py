@@ -1,0 +1,1 @@
+"""The `stakewire` command: reads the settings once, builds the objects, runs."""

@@ -1,0 +1,1 @@
+"""The only SQL: schemas, migrations, queries and stores on PostgreSQL."""
