@@ -1,4 +1,4 @@
-"""Both sides of a sportsbook's seamless-wallet contract, safe with money."""
+"""Stakewire: the money path between a sportsbook and a wallet, both sides."""
 
 from __future__ import annotations
 

@@ -1,0 +1,8 @@
+"""Twins of what is passed in (time, randomness), for the project's tests and for users' own."""
+
+from __future__ import annotations
+
+from stakewire.testing.clock import ManualClock
+from stakewire.testing.ids import SeededTokens
+
+__all__ = ["ManualClock", "SeededTokens"]
