@@ -1,0 +1,92 @@
+"""One PostgreSQL for the whole run, and fresh migrated databases cut from a template for whoever asks."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import shutil
+import tempfile
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from stakewire.postgres.connect import SIDES, Side, connect
+from stakewire.postgres.embedded import EmbeddedPostgres
+from stakewire.postgres.migrate import migrate
+
+
+class NewDatabase(Protocol):
+    """Makes a fresh database with the schemas of the sides named (both by default); gives its address."""
+
+    def __call__(self, *sides: Side) -> str: ...
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[EmbeddedPostgres]:
+    """The run's own server: real, durable, in a folder that goes away with it."""
+    folder = Path(tempfile.mkdtemp(prefix="stakewire-test-"))
+    server = EmbeddedPostgres(folder, settings={"shared_buffers": "64MB", "max_connections": "300"})
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def new_database(postgres: EmbeddedPostgres) -> NewDatabase:
+    """Fresh databases, as many as asked for; each is a copy of a template migrated once."""
+    numbers = itertools.count(1)
+    templates: dict[tuple[Side, ...], str] = {}
+
+    def make(*sides: Side) -> str:
+        wanted = tuple(sorted(set(sides or SIDES)))
+        if wanted not in templates:
+            template = "template_" + "_".join(wanted)
+            _run_apart(_create(postgres, template, "template0"))
+            _run_apart(_migrate(postgres.dsn_of(template), wanted))
+            templates[wanted] = template
+        name = f"test_{next(numbers)}"
+        _run_apart(_create(postgres, name, templates[wanted]))
+        return postgres.dsn_of(name)
+
+    return make
+
+
+@pytest.fixture
+def database_url(new_database: NewDatabase) -> str:
+    """A database with both schemas, for one test."""
+    return new_database()
+
+
+@pytest.fixture(scope="module")
+def module_database_url(new_database: NewDatabase) -> str:
+    """A database with both schemas, shared by the tests of one module."""
+    return new_database()
+
+
+def _run_apart(work: Coroutine[Any, Any, None]) -> None:
+    """Run in a loop of its own, whatever loop the test or fixture that asks runs in."""
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, work).result()
+
+
+async def _create(postgres: EmbeddedPostgres, name: str, template: str) -> None:
+    conn = await connect(postgres.dsn_of("postgres"), application_name="tests")
+    try:
+        await conn.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+    finally:
+        await conn.close()
+
+
+async def _migrate(dsn: str, sides: tuple[Side, ...]) -> None:
+    conn = await connect(dsn, application_name="tests")
+    try:
+        for side in sides:
+            await migrate(conn, side)
+    finally:
+        await conn.close()
