@@ -1,0 +1,1 @@
+"""The sportsbook's tables: clients, sessions, matches, bets, rulings. Callbacks are in `postgres.outbox`."""
