@@ -25,8 +25,8 @@ def slot_of(user_id: str) -> int:
 class OwnIds:
     """Ids made without asking the database: a leased writer number, then a counter.
 
-    `writer << 40 | counter` fits PostgreSQL's bigint. A writer number is leased once per start of a process and
-    never used again, so ids are unique across processes and restarts.
+    `writer << 40 | counter` fits PostgreSQL's bigint. A writer number is leased once per start of a process
+    and never used again, so ids are unique across processes and restarts.
     """
 
     __slots__ = ("_last", "_next")

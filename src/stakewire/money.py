@@ -1,7 +1,7 @@
 """Exact money: integers of a currency's minor unit inside, decimals at the edge, never a float.
 
-Nothing here depends on the thread's decimal context, and no number, however it is written, is expanded before its
-size is known.
+Nothing here depends on the thread's decimal context, and no number, however it is written, is expanded before
+its size is known.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from stakewire.currencies import CRYPTO, ISO_4217
 from stakewire.errors import InvalidInput
 
 MAX_DIGITS: Final = 38
-"""Digits an amount may have when written out without an exponent, trailing zeros included (contract section 3)."""
+"""Digits of an amount written out without an exponent, trailing zeros included (contract section 3)."""
 MAX_WHOLE_UNITS: Final = 10**18
 MAX_EXPONENT: Final = 18
 
-_POWERS: Final = tuple(10**n for n in range(MAX_DIGITS + 1))
+_POWERS: Final[tuple[int, ...]] = tuple(10**places for places in range(MAX_EXPONENT + 1))
 _CODE: Final = re.compile(r"[A-Z][A-Z0-9]{1,11}", re.ASCII)
 _PLAIN: Final = re.compile(r"[0-9]+(?:\.[0-9]+)?", re.ASCII)
 
@@ -99,8 +99,8 @@ def to_minor(amount: Decimal, currency: Currency) -> int:
     `10.000` EUR is 1000, `1e2` is 10000, and `-0` is 0.
 
     Raises:
-        InvalidAmount: negative, not finite, more decimals by value than the currency has, over 38 digits written
-            out, or over 10**18 whole units.
+        InvalidAmount: negative, not finite, more decimals by value than the currency has, over 38 digits
+            written out, or over 10**18 whole units.
     """
     text = str(amount)
     whole, _, decimals = text.partition(".")
@@ -113,37 +113,63 @@ def to_minor(amount: Decimal, currency: Currency) -> int:
 
 def _to_minor_exact(amount: Decimal, currency: Currency) -> int:
     """Every number there is; the fast case above must agree with it."""
-    negative, digit_tuple, exponent = amount.as_tuple()
+    negative, digits, exponent = amount.as_tuple()
     if not isinstance(exponent, int):
         raise InvalidAmount("the amount is not a finite number")
-    if _written_digits(amount, len(digit_tuple), exponent) > MAX_DIGITS:
+    if _written_digits(amount) > MAX_DIGITS:
         raise InvalidAmount(f"the amount has more than {MAX_DIGITS} digits written out")
     if not amount:
         return 0
     if negative:
         raise InvalidAmount("the amount is negative")
+    minor = int("".join(map(str, digits)))  # at most 38 digits by now
     shift = exponent + currency.exponent
-    minor = int("".join(map(str, digit_tuple)))
     if shift >= 0:
-        minor *= _POWERS[min(shift, MAX_DIGITS)]
+        minor *= 10**shift
     else:
-        minor, remainder = divmod(minor, _POWERS[min(-shift, MAX_DIGITS)])
+        minor, remainder = divmod(minor, 10**-shift)
         if remainder:
-            raise InvalidAmount(f"the amount has more than the {currency.exponent} decimals of {currency.code}")
-    if minor > MAX_WHOLE_UNITS * _POWERS[currency.exponent]:
+            places = f"{currency.exponent} decimals of {currency.code}"
+            raise InvalidAmount(f"the amount has more than the {places}")
+    if minor > MAX_WHOLE_UNITS * 10**currency.exponent:
         raise InvalidAmount("the amount is above 10^18 whole units")
-    return minor
+    return int(minor)
 
 
-def _written_digits(amount: Decimal, digits: int, exponent: int) -> int:
+def _written_digits(amount: Decimal) -> int:
     """How many digits the number has in plain notation: 1e2 has 3, 0.05 has 3, 10.000 has 5."""
+    _, digits, exponent = amount.as_tuple()
+    assert isinstance(exponent, int)
     if exponent < 0:
-        return max(digits, 1 - exponent)
-    return digits + exponent if amount else 1
+        return max(len(digits), 1 - exponent)
+    return len(digits) + exponent if amount else 1
+
+
+def value_key(amount: Decimal) -> str:
+    """The same text for the same value, however written: 10, 10.00 and 1e1 give `1E1`, and -0 gives `0`.
+
+    For fingerprints: it never expands an exponent, and takes what is no amount of money too (NaN, 1e400).
+    """
+    negative, digits, exponent = amount.as_tuple()
+    if not isinstance(exponent, int):
+        return str(amount)
+    if not amount:
+        return "0"
+    written = "".join(map(str, digits)).lstrip("0")
+    kept = written.rstrip("0")
+    return f"{'-' if negative else ''}{kept}E{exponent + len(written) - len(kept)}"
+
+
+def recordable(amount: Decimal) -> Decimal | None:
+    """The amount if a database may hold it: finite, at most 38 digits written out; otherwise None.
+
+    A rollback of an unknown target is stored whatever its amount says, even 1e999999999.
+    """
+    return amount if amount.is_finite() and _written_digits(amount) <= MAX_DIGITS else None
 
 
 def parse_amount(text: str, currency: Currency) -> int:
-    """Minor units of an amount typed by a person or sent to the admin API: plain notation such as `10` or `3.50`.
+    """Minor units of an amount typed by a person or sent to the admin API: plain notation, `10` or `3.50`.
 
     Raises:
         InvalidAmount: anything else (a sign, an exponent, spaces), or what `to_minor` refuses.

@@ -10,7 +10,7 @@ class SeededTokens:
     """A `stakewire.ids.Tokens` whose tokens follow from the seed."""
 
     def __init__(self, seed: int = 0) -> None:
-        self._random = random.Random(seed)
+        self._random = random.Random(seed)  # noqa: S311 - repeatable is what tests want
 
     def token(self, nbytes: int) -> str:
         """See `Tokens.token`; the shape is that of `secrets.token_urlsafe`."""

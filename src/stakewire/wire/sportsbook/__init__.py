@@ -1,0 +1,1 @@
+"""The Sportsbook API on the wire: messages, answers, codes, signatures, strict JSON, profiles."""
