@@ -1,0 +1,38 @@
+"""Our HTTP/1.1 server: `HttpServer`, its limits, and what handlers of hot routes are given.
+
+limits.py      what a connection may cost
+request.py     bytes in, requests out (no socket)
+response.py    answers as bytes
+connection.py  order of answers, deadlines, backpressure, closing
+hot.py         a request handled by one function call
+asgi.py        a request handled by an ASGI app
+lifespan.py    the app's start and end
+server.py      listening, sweeping, stopping
+"""
+
+from __future__ import annotations
+
+from stakewire.net.http.limits import HttpLimits
+from stakewire.net.http.request import Request
+from stakewire.net.http.response import error_body
+from stakewire.net.http.server import HttpServer
+from stakewire.net.http.shared import AsgiApp, FindHot, HotHandler, Message, Receive, Respond, Scope, Send
+
+HotRequest = Request
+"""The name under which handlers of hot routes know a request; its body is complete."""
+
+__all__ = [
+    "AsgiApp",
+    "FindHot",
+    "HotHandler",
+    "HotRequest",
+    "HttpLimits",
+    "HttpServer",
+    "Message",
+    "Receive",
+    "Request",
+    "Respond",
+    "Scope",
+    "Send",
+    "error_body",
+]

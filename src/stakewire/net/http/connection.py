@@ -1,0 +1,395 @@
+"""One connection: whose turn it is to answer, when to stop reading, and when its time is over."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from math import inf
+from typing import Protocol, cast
+
+import structlog
+
+from stakewire.net.http.asgi import AsgiExchange
+from stakewire.net.http.hot import HotExchange, Refusal
+from stakewire.net.http.request import Request, RequestReader, RequestRefused
+from stakewire.net.http.response import CLOSE, CONTINUE, JSON, error_body
+from stakewire.net.http.shared import HotHandler, Shared
+
+SLICE = 16 * 1024
+"""Bytes given to the parser at once: bounds the pipelined requests that it can find before we may stop it."""
+
+_DISCARDED_AT_MOST = 1024 * 1024
+_IDENTITY = (b"", b"identity")
+_AWAIT_REQUEST, _IN_HEADER, _IN_BODY = range(3)
+
+log = structlog.get_logger("stakewire.net.http")
+
+
+class Exchange(Protocol):
+    """A request that waits for its answer in the connection's queue: HotExchange, AsgiExchange, Refusal."""
+
+    @property
+    def answer(self) -> bytes | None: ...
+    @property
+    def closes(self) -> bool: ...
+    @property
+    def streams(self) -> bool: ...
+    def lead(self) -> None: ...
+    def lost(self) -> None: ...
+    def server_stops(self) -> None: ...
+
+
+class Connection(asyncio.Protocol):
+    """Reads requests, lets them be handled, and writes their answers in the order of the requests.
+
+    Attributes:
+        shared: what it has in common with the server's other connections.
+        queue: requests without a written answer, oldest first.
+        write_paused: the client does not read its answers fast enough.
+        read_deadline, write_deadline: when the sweep ends it, on the monotonic clock; inf for never.
+    """
+
+    def __init__(self, shared: Shared) -> None:
+        self.shared = shared
+        self.queue: deque[Exchange] = deque()
+        self.write_paused = False
+        self.read_deadline = self.write_deadline = inf
+        self._monotonic = shared.clock.monotonic
+        self._reader = RequestReader(self, shared.limits)
+        self._transport: asyncio.Transport | None = None
+        self._peer = ""
+        self._trusted_peer = False
+        self._now = 0.0
+        self._out: list[bytes] = []
+        self._backlog = b""
+        self._stage = _AWAIT_REQUEST
+        self._reading = self._held = False
+        self._input_over = self._closing = self._lingers = False
+        self._discarded = 0
+        self._owes_continue = False
+        self._request = cast(Request, None)  # set by `begin`, read by `part` and `end` only
+        self._handler = cast(HotHandler, None)
+        self._parts: list[bytes] | None = None
+        self._asgi: AsgiExchange | None = None
+        self._drained: list[asyncio.Future[None]] = []
+
+    # The transport's side.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport = cast(asyncio.Transport, transport)
+        shared = self.shared
+        transport.set_write_buffer_limits(high=shared.limits.write_buffer_bytes)
+        peer = transport.get_extra_info("peername")
+        self._peer = peer[0].removeprefix("::ffff:") if isinstance(peer, tuple) else ""
+        self._trusted_peer = shared.proxies.trusts(self._peer)
+        self._now = self._monotonic()
+        self.read_deadline = self._now + shared.limits.idle_seconds
+        others = len(shared.connections)
+        shared.connections.add(self)
+        if others >= shared.limits.connections:
+            if others > shared.limits.connections * 1.1 + 16:
+                transport.abort()
+                return
+            self._refuse(RequestRefused(503, "TOO_MANY_CONNECTIONS", "this server has no free connection"))
+
+    def data_received(self, data: bytes) -> None:
+        if self._input_over:
+            self._discard(len(data))
+        elif self._backlog or len(data) > SLICE:
+            self._backlog += data
+            self._read_backlog()
+        else:
+            self._read(data)
+
+    def eof_received(self) -> bool:
+        """The client ended its half; it may still want the answers of hot requests, which are quick."""
+        self._input_over = True
+        if not self.queue or any(exchange.streams for exchange in self.queue):
+            return False
+        self._closing = True
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self._input_over = True
+        self._backlog = b""
+        self.shared.connections.discard(self)
+        self._reader.close()
+        for exchange in self.queue:
+            exchange.lost()
+        self.queue.clear()
+        if self._asgi is not None:
+            self._asgi.lost()
+        self._wake_writers()
+
+    def pause_writing(self) -> None:
+        self.write_paused = True
+        self.write_deadline = self._monotonic() + self.shared.limits.write_stall_seconds
+        self.update_hold()
+
+    def resume_writing(self) -> None:
+        self.write_paused = False
+        self.write_deadline = inf
+        self._wake_writers()
+        self.update_hold()
+
+    # Reading.
+
+    def _read(self, data: bytes) -> None:
+        now = self._now = self._monotonic()
+        reader = self._reader
+        self._reading = True
+        try:
+            reader.feed(data)
+        except RequestRefused as refused:
+            self._refuse(refused)
+        self._reading = False
+        if self._out:
+            self._flush(now)
+        if reader.mid_message:
+            self._watch(now)
+        elif self.queue:
+            self._stage = _AWAIT_REQUEST
+            self.read_deadline = inf
+            if len(self.queue) >= self.shared.limits.pipelined:
+                self.update_hold()
+
+    def _read_backlog(self) -> None:
+        while self._backlog and not self._held and not self._input_over:
+            data, self._backlog = self._backlog[:SLICE], self._backlog[SLICE:]
+            self._read(data)
+        if self._input_over:
+            self._discard(len(self._backlog))
+            self._backlog = b""
+
+    def _watch(self, now: float) -> None:
+        """A request is arriving: its header, then its body, have their time from the first byte on."""
+        stage = _IN_HEADER if self._reader.in_header else _IN_BODY
+        if stage != self._stage:
+            self._stage = stage
+            limits = self.shared.limits
+            self.read_deadline = now + (limits.header_seconds if stage == _IN_HEADER else limits.body_seconds)
+        if self._owes_continue:
+            self._say_continue()
+        self.update_hold()
+
+    def _say_continue(self) -> None:
+        """Ask for the body, unless answers of earlier requests have to be written before."""
+        if self._reader.in_header or self._transport is None:
+            return
+        if not self.queue or self.queue[0] is self._asgi:
+            self._owes_continue = False
+            self._transport.write(CONTINUE)
+
+    def _discard(self, size: int) -> None:
+        self._discarded += size
+        if self._discarded > _DISCARDED_AT_MOST and self._transport is not None:
+            self._transport.abort()
+
+    def update_hold(self) -> None:
+        """Stop or go on reading: nothing that the client sends may pile up here."""
+        transport = self._transport
+        if transport is None:
+            return
+        limits = self.shared.limits
+        hold = (
+            self.write_paused
+            or len(self.queue) >= limits.pipelined
+            or (self._asgi is not None and self._asgi.buffered > limits.body_buffer_bytes)
+        )
+        if hold == self._held or transport.is_closing():
+            return
+        self._held = hold
+        if hold:
+            self.read_deadline = inf
+            transport.pause_reading()
+            return
+        if self._stage != _AWAIT_REQUEST:
+            self.read_deadline = self._monotonic() + limits.body_seconds
+        transport.resume_reading()
+        if self._backlog:
+            self.shared.loop.call_soon(self._read_backlog)
+
+    # What the reader tells (RequestSink).
+
+    def begin(self, request: Request) -> int:
+        shared = self.shared
+        request.received_at = self._now
+        request.peer = self._peer
+        self._owes_continue = request.expects_continue
+        scheme = None
+        if self._trusted_peer:
+            request.peer, scheme = shared.proxies.client(self._peer, request.headers)
+        self._request = request
+        handler = shared.find_hot(request.method, request.path)
+        if handler is not None:
+            encoding = request.content_encoding
+            if encoding is not None and encoding.lower() not in _IDENTITY:
+                raise RequestRefused(415, "UNSUPPORTED_ENCODING", "send the body without content-encoding")
+            self._handler = handler
+            return shared.limits.hot_body_bytes
+        assert self._transport is not None
+        self._asgi = exchange = AsgiExchange(self, self._transport, request, scheme)
+        self.queue.append(exchange)
+        if self.queue[0] is exchange:
+            exchange.lead()
+        return shared.limits.app_body_bytes
+
+    def part(self, data: bytes) -> None:
+        request = self._request
+        if self._asgi is not None:
+            self._asgi.feed(data)
+        elif not request.body:
+            request.body = data
+        elif self._parts is None:
+            self._parts = [request.body, data]
+        else:
+            self._parts.append(data)
+
+    def end(self) -> None:
+        request = self._request
+        self._stage = _AWAIT_REQUEST
+        if not request.keep_alive:
+            self._input_over = True
+        if self._asgi is not None:
+            self._asgi.end()
+            self._asgi = None
+            return
+        if self._parts is not None:
+            request.body = b"".join(self._parts)
+            self._parts = None
+        exchange = HotExchange(self, request)
+        self.queue.append(exchange)
+        try:
+            self._handler(request, exchange)
+        except Exception:
+            log.exception("hot handler failed", path=request.path)
+            if exchange.answer is None:
+                exchange(500, error_body("INTERNAL_ERROR", "the request could not be handled"))
+
+    # Answering.
+
+    def ends_with(self, exchange: object) -> bool:
+        """Whether `exchange` is the last that a stopping server answers here."""
+        return self.shared.stopping and self.queue[-1] is exchange and not self._reader.mid_message
+
+    def advance(self) -> None:
+        """Write every answer whose turn has come, and let the next request begin its own."""
+        queue, out = self.queue, self._out
+        while queue:
+            exchange = queue[0]
+            answer = exchange.answer
+            if answer is None:
+                exchange.lead()
+                break
+            queue.popleft()
+            if answer:
+                out.append(answer)
+            if exchange.closes:
+                self._end_after_this()
+                break
+        if not self._reading:
+            self._flush(self._monotonic())
+
+    def _end_after_this(self) -> None:
+        self._input_over = self._closing = True
+        for exchange in self.queue:
+            exchange.lost()
+        self.queue.clear()
+
+    def _flush(self, now: float) -> None:
+        transport, out = self._transport, self._out
+        if transport is None:
+            return
+        if out:
+            transport.write(out[0] if len(out) == 1 else b"".join(out))
+            out.clear()
+        if self.queue:
+            if self._held:
+                self.update_hold()
+        elif self._closing:
+            self._close(transport, now)
+        elif not self._reader.mid_message:
+            self.read_deadline = now + self.shared.limits.idle_seconds
+            if self._held:
+                self.update_hold()
+            if self.shared.stopping:
+                transport.close()
+        elif self._owes_continue:
+            self._say_continue()
+
+    def _close(self, transport: asyncio.Transport, now: float) -> None:
+        """Close; after a refusal linger, since to close over unread bytes destroys the answer on its way."""
+        self._input_over = True
+        if not self._lingers:
+            transport.close()
+            return
+        self.read_deadline = now + self.shared.limits.linger_seconds
+        self._stage = _AWAIT_REQUEST
+        if self._held:
+            self._held = False
+            transport.resume_reading()
+        if transport.can_write_eof():
+            transport.write_eof()
+
+    def _refuse(self, refused: RequestRefused) -> None:
+        """Answer what cannot be handled, after the answers that are still due, and end the connection."""
+        if self._input_over:
+            return  # what follows a `connection: close` is nobody's request
+        self._input_over = self._lingers = True
+        asgi, self._asgi = self._asgi, None
+        answer = self.shared.heads.whole(
+            refused.status, error_body(refused.code, refused.message), JSON, CLOSE, head_only=False
+        )
+        if asgi is None:
+            self.queue.append(Refusal(answer))
+        elif not asgi.refuse(answer):
+            self.abort()
+            return
+        elif asgi not in self.queue:
+            self._closing = True
+        self.advance()
+
+    # For the server and for exchanges that stream.
+
+    def time_is_over(self, now: float) -> None:
+        """The sweep found a deadline in the past."""
+        if self._closing or self.write_deadline <= now:
+            self.abort()
+        elif self._stage == _AWAIT_REQUEST:
+            self._transport_close()
+        else:
+            what = "header" if self._stage == _IN_HEADER else "body"
+            self._refuse(RequestRefused(408, "REQUEST_TIMEOUT", f"the {what} of the request took too long"))
+
+    def server_stops(self) -> None:
+        """Close if idle; otherwise the answers that are due are written first."""
+        for exchange in tuple(self.queue):
+            exchange.server_stops()
+        if self._closing:
+            if not self.queue:
+                self.abort()  # it lingers, with nothing more to say
+        elif not self.queue and not self._reader.mid_message:
+            self._transport_close()
+
+    def abort(self) -> None:
+        """Cut the connection now."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    async def drained(self) -> None:
+        """Wait until the client has read enough of what was written, or is gone."""
+        while self.write_paused and self._transport is not None:
+            waiter = self.shared.loop.create_future()
+            self._drained.append(waiter)
+            await waiter
+
+    def _transport_close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+    def _wake_writers(self) -> None:
+        waiters, self._drained = self._drained, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)

@@ -1,0 +1,81 @@
+"""The short way of a request: one call of a function, one call of its Respond, one write."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stakewire.net.http.response import CLOSE, JSON, KEEP_ALIVE_10
+
+if TYPE_CHECKING:
+    from stakewire.net.http.connection import Connection
+    from stakewire.net.http.request import Request
+
+
+class HotExchange:
+    """One hot request and its place among the answers of its connection; it is its own Respond.
+
+    Attributes:
+        answer: None until there is one; then the bytes to write when its turn comes.
+        closes: the connection ends after the answer.
+    """
+
+    __slots__ = ("_connection", "_request", "answer", "closes")
+
+    streams = False
+
+    def __init__(self, connection: Connection, request: Request) -> None:
+        self._connection: Connection | None = connection
+        self._request = request
+        self.answer: bytes | None = None
+        self.closes = False
+
+    def __call__(self, status: int, body: bytes, content_type: bytes = JSON) -> None:
+        """See `Respond`."""
+        connection = self._connection
+        if connection is None:
+            return
+        if self.answer is not None:
+            raise RuntimeError("this request has its answer already")
+        request = self._request
+        line = b""
+        if not request.keep_alive or connection.ends_with(self):
+            self.closes = True
+            line = CLOSE
+        elif request.http_10:
+            line = KEEP_ALIVE_10
+        self.answer = connection.shared.heads.whole(
+            status, body, content_type, line, head_only=request.method == "HEAD"
+        )
+        if connection.queue[0] is self:
+            connection.advance()
+
+    def lead(self) -> None:
+        """Its turn to answer has come; the handler is at work already."""
+
+    def lost(self) -> None:
+        """The client has gone; what the handler still answers goes nowhere."""
+        self._connection = None
+
+    def server_stops(self) -> None:
+        """The handler finishes its work first."""
+
+
+class Refusal:
+    """An answer that was ready from the start: the request was not fit to be handled."""
+
+    __slots__ = ("answer",)
+
+    closes = True
+    streams = False
+
+    def __init__(self, answer: bytes) -> None:
+        self.answer: bytes | None = answer
+
+    def lead(self) -> None:
+        """Nothing to begin."""
+
+    def lost(self) -> None:
+        """Nothing to end."""
+
+    def server_stops(self) -> None:
+        """Nothing to end."""

@@ -1,0 +1,84 @@
+"""What every connection of one server has in common, and the shapes its parts meet in."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from stakewire.clock import Clock
+from stakewire.net.http.limits import HttpLimits
+from stakewire.net.http.request import Request
+from stakewire.net.http.response import Heads
+from stakewire.net.proxy import TrustedProxies
+
+if TYPE_CHECKING:
+    from stakewire.net.http.connection import Connection
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class Respond(Protocol):
+    """Answers one hot request, now or later, exactly once; from the event loop's thread.
+
+    After the client has gone it does nothing. Called twice, it raises RuntimeError.
+    """
+
+    def __call__(self, status: int, body: bytes, content_type: bytes = ...) -> None: ...
+
+
+HotHandler = Callable[[Request, Respond], None]
+"""Takes a complete hot request; must not block, and calls the Respond once, then or later."""
+
+FindHot = Callable[[str, str], HotHandler | None]
+"""Given method and raw path, the handler of a hot route, or None: then the ASGI app answers."""
+
+
+class Shared:
+    """One per server.
+
+    Attributes:
+        connections: the open ones, refused ones that still linger included.
+        stopping: no further request is read; every answer says `connection: close`.
+        state: what the app's lifespan put there for its requests.
+    """
+
+    __slots__ = (
+        "app",
+        "clock",
+        "connections",
+        "find_hot",
+        "heads",
+        "limits",
+        "loop",
+        "proxies",
+        "state",
+        "stopping",
+        "tasks",
+    )
+
+    def __init__(
+        self,
+        *,
+        app: AsgiApp,
+        find_hot: FindHot,
+        limits: HttpLimits,
+        proxies: TrustedProxies,
+        clock: Clock,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self.app = app
+        self.find_hot = find_hot
+        self.limits = limits
+        self.proxies = proxies
+        self.clock = clock
+        self.loop = loop
+        self.heads = Heads(clock.now())
+        self.connections: set[Connection] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.state: dict[str, Any] = {}
+        self.stopping = False
