@@ -9,7 +9,7 @@ from typing import Protocol
 
 from stakewire.delivery.action import Action
 from stakewire.delivery.outcome import Attempt
-from stakewire.delivery.state import Step
+from stakewire.delivery.state import State, Step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,8 +69,28 @@ class Waiting:
     due_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class QueueLine:
+    """Callbacks of one client, action, state and currency that have no final answer: count, age, money."""
+
+    client_id: int
+    action: Action
+    state: State
+    currency: str
+    callbacks: int
+    oldest: datetime
+    amount_minor: int
+
+
+class BatchRefused(Exception):
+    """The store is well and refuses the data itself; trying the same again will not help."""
+
+
 class Outbox(Protocol):
-    """What the worker needs of the store. Every method is one short transaction."""
+    """What the worker needs of the store. Every method is one short transaction.
+
+    Anything they raise but `BatchRefused` means: not now, try again.
+    """
 
     async def waiting(self) -> list[Waiting]:
         """Every client that has callbacks to send, now or later."""
@@ -86,6 +106,9 @@ class Outbox(Protocol):
         """Store the attempts and their steps, and release what waited behind those that ended.
 
         Returns how many steps were taken; the others had lost their lease. Safe to repeat.
+
+        Raises:
+            BatchRefused: one of the rows can never be stored.
         """
         ...
 

@@ -48,7 +48,7 @@ class Step:
 
 def first_state(action: Action, *, earlier_open: bool) -> State:
     """The state a callback is written in; `earlier_open`: one before it of its bet has not ended."""
-    if action is Action.BET:
+    if action == Action.BET:  # or the wire's word for it
         return State.SENDING
     return State.BLOCKED if earlier_open else State.DUE
 

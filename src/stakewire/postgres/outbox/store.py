@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
+
+import asyncpg
 
 from stakewire.delivery.action import Action
-from stakewire.delivery.outbox import Claimed, NewCallback, Recorded, Waiting
+from stakewire.delivery.outbox import BatchRefused, Claimed, NewCallback, QueueLine, Recorded, Waiting
 from stakewire.delivery.outcome import Attempt
 from stakewire.delivery.state import ENDED, State, after_bet, first_state
 from stakewire.ids import OwnIds, slot_of
@@ -74,14 +76,14 @@ async def _before(
     wanted = {
         callback.bet_id: slot
         for callback, slot in zip(callbacks, slots, strict=True)
-        if callback.bet_id is not None and callback.action is not Action.BET  # a bet is its own first callback
+        if callback.bet_id is not None and callback.action != Action.BET  # a bet is its own first callback
     }
     if not wanted:
         return {}, set()
     bets, their_slots = list(wanted), sorted(set(wanted.values()))
     open_rows = await conn.fetch(QUERIES["lock_open_of_bets"], bets, their_slots)
     last_rows = await conn.fetch(QUERIES["last_of_bets"], bets, their_slots)
-    return dict(last_rows), {row[0] for row in open_rows}  # type: ignore[arg-type]
+    return dict(last_rows), {row[0] for row in open_rows}
 
 
 async def record_bet_attempt(conn: Any, callback_id: int, attempt: Attempt) -> bool:
@@ -145,7 +147,7 @@ class PostgresOutbox:
     empty would read all of it once it is full.
     """
 
-    SESSION = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
+    SESSION: ClassVar = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
 
     def __init__(self, pool: Any) -> None:
         self._pool = pool
@@ -167,10 +169,13 @@ class PostgresOutbox:
 
     async def record(self, batch: Sequence[Recorded], *, now: datetime) -> int:
         """See `Outbox.record`."""
-        ordered = sorted(batch, key=lambda item: item.claimed.id)  # as `enqueue` locks: no deadlock between them
-        async with self._pool.acquire() as conn, conn.transaction():
-            taken = await conn.fetch(QUERIES["record_attempts"], *_columns(ordered), now)
-            await _release(conn, taken, now=now)
+        ordered = sorted(batch, key=lambda item: item.claimed.id)  # the order in which `enqueue` locks
+        try:
+            async with self._pool.acquire() as conn, conn.transaction():
+                taken = await conn.fetch(QUERIES["record_attempts"], *_columns(ordered), now)
+                await _release(conn, taken, now=now)
+        except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as fault:
+            raise BatchRefused(str(fault)) from fault
         return len(taken)
 
     async def give_back(self, batch: Sequence[Claimed], *, now: datetime) -> None:
@@ -183,6 +188,14 @@ class PostgresOutbox:
             [claimed.attempts for claimed in ordered],
             now,
         )
+
+    async def unanswered(self) -> list[QueueLine]:
+        """Everything without a final answer, summed up; reads the whole queue, so not for every second."""
+        rows = await self._pool.fetch(QUERIES["unanswered"])
+        return [
+            QueueLine(client_id, Action(action), State(state), currency, callbacks, oldest, int(amount_minor))
+            for client_id, action, state, currency, callbacks, oldest, amount_minor in rows
+        ]
 
 
 def _columns(batch: Sequence[Recorded]) -> tuple[list[object], ...]:

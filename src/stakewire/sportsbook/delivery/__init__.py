@@ -1,0 +1,1 @@
+"""Bets, results and rollbacks go out: a bet once, the others until they are answered (contract section 4)."""
