@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from stakewire.postgres.connect import SIDES, Side, connect
+from stakewire.postgres.connect import SIDES, Side, connected
 from stakewire.postgres.embedded import EmbeddedPostgres
 from stakewire.postgres.migrate import migrate
 
@@ -76,17 +76,11 @@ def _run_apart(work: Coroutine[Any, Any, None]) -> None:
 
 
 async def _create(postgres: EmbeddedPostgres, name: str, template: str) -> None:
-    conn = await connect(postgres.dsn_of("postgres"), application_name="tests")
-    try:
+    async with connected(postgres.dsn_of("postgres"), application_name="tests") as conn:
         await conn.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
-    finally:
-        await conn.close()
 
 
 async def _migrate(dsn: str, sides: tuple[Side, ...]) -> None:
-    conn = await connect(dsn, application_name="tests")
-    try:
+    async with connected(dsn, application_name="tests") as conn:
         for side in sides:
             await migrate(conn, side)
-    finally:
-        await conn.close()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, Literal
 
 import asyncpg
@@ -55,6 +57,16 @@ async def connect(dsn: str, *, application_name: str, **settings: str) -> asyncp
         raise _explain(error) from error
 
 
+@asynccontextmanager
+async def connected(dsn: str, *, application_name: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+    """One connection for the length of a block; raises as `connect` does."""
+    conn = await connect(dsn, application_name=application_name)
+    try:
+        yield conn
+    finally:
+        await conn.close()
+
+
 async def open_pool(
     dsn: str,
     *,
@@ -74,12 +86,9 @@ async def open_pool(
         ConfigError: the server would lose money, is too old, or the address is wrong.
         Unavailable: the server does not answer.
     """
-    probe = await connect(dsn, application_name=application_name)
-    try:
+    async with connected(dsn, application_name=application_name) as probe:
         await check_durability(probe)
         acts_as = role if role is not None and await may_act_as(probe, role) else None
-    finally:
-        await probe.close()
     session = {
         "application_name": application_name,
         "search_path": schema,

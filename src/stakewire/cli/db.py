@@ -1,0 +1,71 @@
+"""`stakewire db`: bring the database to this program's schema, or say what differs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from stakewire.cli.common import Context, command, embedded_or_outside
+from stakewire.errors import ConfigError
+
+if TYPE_CHECKING:
+    from stakewire.postgres.connect import Side
+
+app = typer.Typer(no_args_is_help=True, help="Migrate and check the database.")
+
+SideOption = Annotated[
+    Literal["wallet", "sportsbook"] | None, typer.Option("--side", help="Only this side; both by default.")
+]
+
+
+@command(app, "migrate")
+async def migrate_command(ctx: Context, side: SideOption = None) -> None:
+    """Apply what is missing; safe to run again, and from two places at once."""
+    from stakewire.postgres.connect import check_durability, connected
+    from stakewire.postgres.migrate import migrate
+
+    done = []
+    for one in _sides(side):
+        async with (
+            embedded_or_outside(ctx.settings, one) as address,
+            connected(address, application_name=_NAME) as conn,
+        ):
+            await check_durability(conn)
+            for migration in await migrate(conn, one):
+                done.append({"side": one, "number": migration.number, "name": migration.name})
+    lines = [f"{one['side']}: applied {one['number']:04} {one['name']}" for one in done]
+    ctx.out({"applied": done}, "\n".join(lines) or "nothing to do: every schema is current")
+
+
+@command(app, "check")
+async def check_command(ctx: Context, side: SideOption = None) -> None:
+    """Say what differs from this program, or would lose money; exit 7 if anything does."""
+    from stakewire.postgres.connect import check_durability, connected
+    from stakewire.postgres.migrate import check
+
+    problems: list[str] = []
+    for one in _sides(side):
+        async with (
+            embedded_or_outside(ctx.settings, one) as address,
+            connected(address, application_name=_NAME) as conn,
+        ):
+            try:
+                await check_durability(conn)
+            except ConfigError as error:
+                problems.append(f"{one}: {error.message}")
+            problems += await check(conn, one)
+    if problems and not ctx.json:
+        raise ConfigError("; ".join(problems))
+    ctx.out({"problems": problems}, "every schema is current and the server is durable")
+    if problems:
+        raise typer.Exit(ConfigError.exit_code)
+
+
+_NAME = "stakewire db"
+
+
+def _sides(side: Side | None) -> tuple[Side, ...]:
+    from stakewire.postgres.connect import SIDES
+
+    return SIDES if side is None else (side,)
