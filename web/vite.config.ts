@@ -12,15 +12,18 @@ const PAGES: Record<string, { base: string }> = {
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url))
 
+const pages = svelte({ configFile: false, compilerOptions: { runes: true } })
+
 export default defineConfig(({ mode, command }) => {
   const page = PAGES[mode]
   if (page === undefined) {
-    return { plugins: [svelte()], test: { include: ['src/**/*.test.ts'], environment: 'node' } }
+    return { plugins: [pages], test: { include: ['src/**/*.test.ts'], environment: 'node' } }
   }
   return {
     root: here(`./${mode}`),
     base: command === 'build' ? page.base : '/',
-    plugins: [svelte(), mode === 'sportsbook' && mockSportsbook()],
+    plugins: [pages, mode === 'sportsbook' && mockSportsbook()],
+    resolve: { alias: { '/@src': here('./src') } },
     server: { fs: { allow: [here('.')] } },
     build: {
       outDir: here(`../src/stakewire/static/${mode}`),

@@ -1,0 +1,243 @@
+/** What the page knows of the sportsbook, kept up to date by its event stream. */
+
+import { SvelteMap } from 'svelte/reactivity'
+import { hostOrigins, tellHost } from '../shared/frame'
+import { pickLocale, type Locale } from '../shared/locale'
+import { priceMove, type Move } from '../shared/money'
+import { follow, type ServerEvent } from '../shared/stream'
+import { PageApi, Refusal, type Bet, type Match, type Outcome, type Session } from './api'
+import { forgetBearer } from './bearer'
+import { BetSlip, type Memory } from './slip.svelte'
+
+export type Link = 'connecting' | 'open' | 'lost'
+
+const MOVE_SHOWN_MS = 8_000
+const BETS_KEPT = 50
+const RETRY_MS = 2_000
+
+export class Book {
+  session = $state<Session | null>(null)
+  matches = $state.raw<Match[]>([])
+  bets = $state.raw<Bet[]>([])
+  loaded = $state(false)
+  link = $state<Link>('connecting')
+  ended = $state(false)
+  frozen = $state(false)
+  now = $state(Date.now())
+  slip = $state.raw<BetSlip | null>(null)
+  /** Price moves of the last seconds, by outcome. */
+  readonly moves = new SvelteMap<string, Move & { until: number }>()
+  /** Bets settled while the page was open, for the live region. */
+  news = $state.raw<Bet | null>(null)
+
+  readonly #api: PageApi
+  #waiting: Match[] | null = null // what arrived while the prices were frozen
+  #stop = () => {}
+
+  constructor(api: PageApi) {
+    this.#api = api
+  }
+
+  get locale(): Locale {
+    return pickLocale(this.session?.lang ?? navigator.language)
+  }
+
+  async start(): Promise<void> {
+    const ticking = setInterval(() => this.#tick(), 1000)
+    this.#stop = () => clearInterval(ticking)
+    while (this.session === null && !this.ended) {
+      try {
+        this.session = await this.#openSession()
+      } catch (problem) {
+        if (problem instanceof Refusal && problem.status === 401) return this.endSession()
+        this.link = 'lost'
+        await sleep(RETRY_MS)
+      }
+    }
+    if (this.session !== null) this.#begin(this.session)
+  }
+
+  stop(): void {
+    this.#stop()
+  }
+
+  /** Behind https the cookie may work; then the bearer has no more use, and is forgotten. */
+  async #openSession(): Promise<Session> {
+    if (location.protocol === 'https:') {
+      try {
+        const session = await new PageApi(null).session()
+        this.#api.dropBearer()
+        forgetBearer()
+        return session
+      } catch (problem) {
+        if (!(problem instanceof Refusal)) throw problem
+      }
+    }
+    return this.#api.session()
+  }
+
+  #begin(session: Session): void {
+    this.slip = new BetSlip(
+      {
+        place: (slip) => this.#api.place(slip),
+        bets: () => this.#api.bets(),
+        newId: () => newUuid(),
+        now: Date.now,
+        wait: sleep,
+        keep: slipMemory(session),
+        onPlaced: (bet) => this.#putBet(bet),
+        onSessionEnded: () => this.endSession(),
+      },
+      session.exponent,
+    )
+    this.slip.onOddsChanged = (outcomeId, odds) => this.#correctOdds(outcomeId, odds)
+    void this.slip.resume()
+    const ticking = this.#stop
+    const leave = follow({
+      url: '/v1/page/events',
+      headers: () => this.#api.headers(),
+      onEvent: (event) => this.#take(event),
+      onState: (state) => {
+        if (state === 'ended') this.endSession()
+        else if (state === 'lost') this.link = 'lost'
+        else void this.#refresh()
+      },
+    })
+    this.#stop = () => {
+      ticking()
+      leave()
+    }
+  }
+
+  /** A stream says what changes from now on; what changed before is read whole. */
+  async #refresh(): Promise<void> {
+    try {
+      const [matches, bets] = await Promise.all([this.#api.matches(), this.#api.bets()])
+      this.#takeMatches(matches)
+      this.bets = bets
+      this.loaded = true
+      this.link = 'open'
+    } catch (problem) {
+      if (problem instanceof Refusal && problem.status === 401) return this.endSession()
+      this.link = 'lost'
+      await sleep(RETRY_MS)
+      if (!this.ended) await this.#refresh()
+    }
+  }
+
+  #take(event: ServerEvent): void {
+    if (event.name !== 'matches' && event.name !== 'bet') return
+    const data = JSON.parse(event.data) as { matches?: Match[]; match?: Match; bet?: Bet }
+    if (event.name === 'matches') {
+      if (data.matches !== undefined) this.#takeMatches(data.matches)
+      else if (data.match !== undefined) this.#takeMatches(withMatch(this.#waiting ?? this.matches, data.match))
+    } else if (data.bet !== undefined) {
+      this.#putBet(data.bet)
+      this.slip?.saw(data.bet)
+    }
+  }
+
+  #takeMatches(matches: Match[]): void {
+    if (this.frozen) {
+      this.#waiting = matches
+      return
+    }
+    const before = new Map(this.matches.flatMap(outcomesOf).map((outcome) => [outcome.id, outcome.odds]))
+    const until = Date.now() + MOVE_SHOWN_MS
+    for (const outcome of matches.flatMap(outcomesOf)) {
+      const odds = before.get(outcome.id)
+      const move = odds === undefined ? null : priceMove(odds, outcome.odds)
+      if (move !== null) this.moves.set(outcome.id, { ...move, until })
+    }
+    this.matches = matches
+  }
+
+  freeze(frozen: boolean): void {
+    this.frozen = frozen
+    if (!frozen && this.#waiting !== null) {
+      const matches = this.#waiting
+      this.#waiting = null
+      this.#takeMatches(matches)
+    }
+  }
+
+  #correctOdds(outcomeId: string, odds: string): void {
+    const change = (outcome: Outcome) => (outcome.id === outcomeId ? { ...outcome, odds } : outcome)
+    this.#takeMatches(this.matches.map((match) => ({ ...match, markets: match.markets.map((market) => ({ ...market, outcomes: market.outcomes.map(change) })) })))
+  }
+
+  find(outcomeId: string): { match: Match; outcome: Outcome } | null {
+    for (const match of this.matches) {
+      const outcome = outcomesOf(match).find((each) => each.id === outcomeId)
+      if (outcome !== undefined) return { match, outcome }
+    }
+    return null
+  }
+
+  #putBet(bet: Bet): void {
+    const known = this.bets.find((each) => each.id === bet.id)
+    if (known?.state === 'accepted' && ['won', 'lost', 'void'].includes(bet.state)) this.news = bet
+    this.bets = known === undefined ? [bet, ...this.bets].slice(0, BETS_KEPT) : this.bets.map((each) => (each.id === bet.id ? bet : each))
+  }
+
+  #tick(): void {
+    this.now = Date.now()
+    for (const [id, move] of this.moves) if (move.until <= this.now) this.moves.delete(id)
+  }
+
+  endSession(): void {
+    this.ended = true
+    this.stop()
+    forgetBearer()
+    if (parent !== window) tellHost(parent, this.hosts, { v: 1, type: 'stakewire.session-ended' })
+  }
+
+  /** The origins this page may speak to: none until the session says which are registered. */
+  get hosts(): readonly string[] {
+    return hostOrigins(this.session?.origins ?? [], location.ancestorOrigins === undefined ? undefined : [...location.ancestorOrigins])
+  }
+}
+
+function outcomesOf(match: Match): Outcome[] {
+  return match.markets.flatMap((market) => market.outcomes)
+}
+
+function withMatch(matches: Match[], changed: Match): Match[] {
+  return matches.some((match) => match.id === changed.id) ? matches.map((match) => (match.id === changed.id ? changed : match)) : [...matches, changed]
+}
+
+/** One player's bet in flight is nobody else's, should two share a tab. */
+function slipMemory(session: Session): Memory {
+  const key = `stakewire.slip.${session.client}.${session.user_id}`
+  return {
+    load: () => {
+      try {
+        return sessionStorage.getItem(key)
+      } catch {
+        return null
+      }
+    },
+    save: (text) => {
+      try {
+        if (text === null) sessionStorage.removeItem(key)
+        else sessionStorage.setItem(key, text)
+      } catch {
+        // storage is forbidden in this frame: a reload then shows the bet under "my bets" only
+      }
+    },
+  }
+}
+
+/** `crypto.randomUUID` exists in secure contexts only; a page on a plain-http host needs the long way. */
+function newUuid(): string {
+  if (typeof crypto.randomUUID === 'function') return crypto.randomUUID()
+  const bytes = crypto.getRandomValues(new Uint8Array(16))
+  bytes[6] = (bytes[6]! & 0x0f) | 0x40
+  bytes[8] = (bytes[8]! & 0x3f) | 0x80
+  const hex = [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join('')
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
+}
+
+function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms))
+}
