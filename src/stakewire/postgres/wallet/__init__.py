@@ -1,0 +1,1 @@
+"""The wallet's schema and everything that reads or writes it."""

@@ -1,0 +1,327 @@
+"""Group commit: requests that wait are decided and committed together, each with its own answer.
+
+No timer: a batch is taken as soon as the one before is durable, so a lone request waits for nobody
+and a flood makes its own batches. A batch is first decided from cached accounts and written with their
+versions checked; when somebody else changed one of them, it is decided again under locks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date
+from typing import NamedTuple
+
+from stakewire.clock import Clock
+from stakewire.ids import OwnIds
+from stakewire.ledger.batch import BatchState, Plan, keys_of, resolve
+from stakewire.ledger.decide import Moment
+from stakewire.ledger.limits import Calendar
+from stakewire.ledger.store import (
+    BatchConflict,
+    BatchRefused,
+    LedgerStore,
+    OutcomeUnknown,
+    StoreUnavailable,
+)
+from stakewire.ledger.types import UNAVAILABLE, Answer, LedgerRequest, Outcome, PlayerState
+from stakewire.money import Currencies
+
+MAX_BATCH = 512
+MAX_WAITING = 20_000
+CACHED_PLAYERS = 20_000
+MAX_ATTEMPTS = 8
+GIVE_UP_SECONDS = 4.0
+"""How long a batch is tried; a bet's sender waits 5 s."""
+MAX_LOCKED_RUN = 256
+
+_log = logging.getLogger(__name__)
+
+
+class BatchReport(NamedTuple):
+    """What the metrics are told of a batch. Seconds are from its start until it was durable."""
+
+    size: int
+    seconds: float
+    attempts: int
+    locked: bool
+    unavailable: int
+
+
+class Committer:
+    """The only writer of transactions in this process: one connection, one batch in flight.
+
+    `observe` is called after every batch. Not thread-safe: everything happens on one event loop.
+    """
+
+    def __init__(
+        self,
+        store: LedgerStore,
+        ids: OwnIds,
+        clock: Clock,
+        *,
+        currencies: Currencies,
+        calendar: Calendar,
+        max_batch: int = MAX_BATCH,
+        max_waiting: int = MAX_WAITING,
+        cached_players: int = CACHED_PLAYERS,
+        observe: Callable[[BatchReport], None] | None = None,
+    ) -> None:
+        self._store = store
+        self._ids = ids
+        self._clock = clock
+        self._currencies = currencies
+        self._calendar = calendar
+        self._max_batch = max_batch
+        self._max_waiting = max_waiting
+        self._cached_players = cached_players
+        self._observe = observe
+        self._waiting: deque[tuple[LedgerRequest, Answer]] = deque()
+        self._players: OrderedDict[str, PlayerState] = OrderedDict()
+        self._locked_left = 0
+        self._locked_run = 1
+        self._attempts = 0
+        self._wake: asyncio.Future[None] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._stopping = False
+
+    async def start(self) -> None:
+        """Connect, and begin to take batches.
+
+        Raises:
+            StoreUnavailable: there is no database; `start` may be called again.
+        """
+        await self._store.reconnect()
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="committer")
+
+    async def stop(self) -> None:
+        """Commit and answer everything submitted so far, then end. Later requests get UNAVAILABLE."""
+        self._stopping = True
+        self._wake_up()
+        if self._task is not None:
+            await self._task
+            self._task = None
+        await self._store.close()
+
+    def submit(self, request: LedgerRequest, answer: Answer) -> None:
+        """Queue a request; `answer` is called exactly once, from the event loop, after the COMMIT.
+
+        When the queue is full or the committer has stopped, it is called at once with UNAVAILABLE.
+        """
+        if self._stopping or len(self._waiting) >= self._max_waiting:
+            answer(UNAVAILABLE)
+            return
+        self._waiting.append((request, answer))
+        if self._wake is not None:
+            self._wake_up()
+
+    async def apply(self, request: LedgerRequest) -> Outcome:
+        """Submit and wait for the answer."""
+        answered: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self.submit(request, lambda outcome: None if answered.done() else answered.set_result(outcome))
+        return await answered
+
+    @property
+    def waiting(self) -> int:
+        """Requests queued and not in a batch yet."""
+        return len(self._waiting)
+
+    @property
+    def oldest_received_at(self) -> float | None:
+        """`received_at` of the request that has waited longest."""
+        return self._waiting[0][0].received_at if self._waiting else None
+
+    def _wake_up(self) -> None:
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            if not self._waiting:
+                if self._stopping:
+                    return
+                self._wake = loop.create_future()
+                await self._wake
+                self._wake = None
+                continue
+            batch = self._take()
+            outcomes = await self._settle_reported([request for request, _ in batch])
+            # The next batch is on its way to the database before these answers are written.
+            loop.call_soon(_answer_all, batch, outcomes)
+
+    def _take(self) -> list[tuple[LedgerRequest, Answer]]:
+        waiting = self._waiting
+        if len(waiting) <= self._max_batch:
+            batch = list(waiting)
+            waiting.clear()
+            return batch
+        return [waiting.popleft() for _ in range(self._max_batch)]
+
+    async def _settle_reported(self, requests: Sequence[LedgerRequest]) -> list[Outcome]:
+        started = self._clock.monotonic()
+        locked = self._locked_left > 0
+        self._attempts = 0
+        try:
+            outcomes = await self._settle(requests, started + GIVE_UP_SECONDS)
+        except Exception:
+            _log.exception("a batch of %d was given up; its senders will ask again", len(requests))
+            self._forget(requests)
+            outcomes = [UNAVAILABLE] * len(requests)
+        if self._observe is not None:
+            unavailable = outcomes.count(UNAVAILABLE)
+            seconds = self._clock.monotonic() - started
+            report = BatchReport(
+                len(requests), seconds, self._attempts, locked or self._attempts > 1, unavailable
+            )
+            self._observe(report)
+        return outcomes
+
+    async def _settle(self, requests: Sequence[LedgerRequest], give_up_at: float) -> list[Outcome]:
+        """Carry a batch out, however often that takes.
+
+        An unknown outcome is settled by deciding the same ids once more on a new connection: those that
+        were committed are found and get their stored answer, the others are new.
+        """
+        optimistic = self._may_guess()
+        for _ in range(MAX_ATTEMPTS):
+            self._attempts += 1
+            try:
+                if optimistic:
+                    return await self._guess(requests)
+                return await self._decide_locked(requests)
+            except BatchConflict as conflict:
+                _log.debug("batch is decided again: %s", conflict)
+                self._forget(requests)
+                if optimistic:
+                    self._guess_failed()
+            except BatchRefused as refused:
+                return await self._split(requests, refused, give_up_at)
+            except (OutcomeUnknown, StoreUnavailable) as lost:
+                _log.warning("batch of %d is looked up again: %s", len(requests), lost)
+                self._forget(requests)
+                if not await self._reconnected():
+                    break
+            if self._clock.monotonic() > give_up_at:
+                break
+            optimistic = False
+        return [UNAVAILABLE] * len(requests)
+
+    async def _split(
+        self, requests: Sequence[LedgerRequest], refused: BatchRefused, give_up_at: float
+    ) -> list[Outcome]:
+        """Part a batch that the database refuses, until only the request it cannot store is left out."""
+        self._forget(requests)
+        if len(requests) == 1:
+            asked = requests[0]
+            _log.error("operator %d, transaction %r: %s", asked.operator_id, asked.tx_id, refused)
+            return [UNAVAILABLE]
+        half = len(requests) // 2
+        first = await self._settle(requests[:half], give_up_at)
+        return first + await self._settle(requests[half:], give_up_at)
+
+    async def _reconnected(self) -> bool:
+        try:
+            await self._store.reconnect()
+        except StoreUnavailable as away:
+            _log.warning("the database is away: %s", away)
+            return False
+        return True
+
+    async def _guess(self, requests: Sequence[LedgerRequest]) -> list[Outcome]:
+        """Decide from cached accounts; the write checks that they still are what they were."""
+        moment = self._moment()
+        known = await self._store.read_known(keys_of(requests))
+        players = self._cached(requests)
+        if missing := {asked.user_id for asked in requests} - players.keys():
+            for player in await self._store.read_players(list(missing), self._since(moment)):
+                players[player.user_id] = player
+        state = BatchState(players, {(tx.operator_id, tx.tx_id): tx for tx in known})
+        plan = resolve(requests, state, moment=moment, ids=self._ids)
+        if not plan.is_empty:
+            await self._store.write(plan)
+        self._remember(players.values())
+        self._adopt(plan)
+        return plan.outcomes
+
+    async def _decide_locked(self, requests: Sequence[LedgerRequest]) -> list[Outcome]:
+        """Lock the accounts first, then read everything afresh."""
+        moment = self._moment()
+        names = sorted({asked.user_id for asked in requests})
+        async with self._store.locked(names) as held:
+            players = await held.read_players(names, self._since(moment))
+            known = await held.read_known(keys_of(requests))
+            state = BatchState(
+                {player.user_id: player for player in players},
+                {(tx.operator_id, tx.tx_id): tx for tx in known},
+            )
+            plan = resolve(requests, state, moment=moment, ids=self._ids)
+            if not plan.is_empty:
+                await held.write(plan)
+        self._remember(players)
+        self._adopt(plan)
+        return plan.outcomes
+
+    def _moment(self) -> Moment:
+        now = self._clock.now()
+        return Moment(now, self._calendar.day_of(now), self._calendar, self._currencies)
+
+    def _since(self, moment: Moment) -> date:
+        return self._calendar.earliest(moment.today)
+
+    def _cached(self, requests: Sequence[LedgerRequest]) -> dict[str, PlayerState]:
+        """Cached players of a batch.
+
+        A player without the account asked for is read again: it may have been opened meanwhile, and no
+        write would notice.
+        """
+        players = {}
+        stale = set()
+        for asked in requests:
+            player = self._players.get(asked.user_id)
+            if player is not None:
+                players[asked.user_id] = player
+                if asked.currency not in player.accounts:
+                    stale.add(asked.user_id)
+        for name in stale:
+            del players[name]
+        return players
+
+    def _may_guess(self) -> bool:
+        """After a failed guess a run of batches goes straight to locks: somebody shares our players."""
+        if self._locked_left > 0:
+            self._locked_left -= 1
+            return False
+        return True
+
+    def _guess_failed(self) -> None:
+        self._locked_left = self._locked_run
+        self._locked_run = min(self._locked_run * 2, MAX_LOCKED_RUN)
+
+    def _adopt(self, plan: Plan) -> None:
+        """Keep the committed accounts, and nothing that is not committed."""
+        for change in plan.accounts.values():
+            player = self._players.get(change.user_id)
+            if player is not None:
+                player.accounts[change.new.currency] = change.new
+
+    def _remember(self, players: Iterable[PlayerState]) -> None:
+        for player in players:
+            self._players[player.user_id] = player
+            self._players.move_to_end(player.user_id)
+        while len(self._players) > self._cached_players:
+            self._players.popitem(last=False)
+
+    def _forget(self, requests: Sequence[LedgerRequest]) -> None:
+        for asked in requests:
+            self._players.pop(asked.user_id, None)
+
+
+def _answer_all(batch: list[tuple[LedgerRequest, Answer]], outcomes: list[Outcome]) -> None:
+    for (request, answer), outcome in zip(batch, outcomes, strict=True):
+        try:
+            answer(outcome)
+        except Exception:
+            _log.exception("the answer to %r could not be given", request.tx_id)
