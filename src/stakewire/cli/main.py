@@ -11,7 +11,7 @@ import typer
 from stakewire import __version__
 
 # Modules whose commands stand at the top, and groups of commands with the name they stand under.
-TOP = ("up", "verify")
+TOP = ("up", "verify", "callbacks")  # `callbacks` has `sign` at the top, the rest under `sportsbook`
 GROUPS = ("serve", "wallet", "sportsbook", "db")
 
 EPILOG = (
