@@ -1,0 +1,78 @@
+"""The site's files and the headers that every answer carries."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from stakewire.errors import ConfigError
+
+TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".html": "text/html"}
+ONE_YEAR = "public, max-age=31536000, immutable"  # names of built assets hold their hash
+
+
+def static_folder() -> Path:
+    """Where the built site lies.
+
+    Raises:
+        ConfigError: it was never built; says how.
+    """
+    folder = Path(str(files("stakewire"))) / "static" / "site"
+    if not (folder / "index.html").is_file():
+        raise ConfigError(
+            "the site's pages are not built: run `make run`, or `npm ci && npm run build` in web/"
+        )
+    return folder
+
+
+class Pages:
+    """`/` and the built assets; files are listed once, so that no path can lead out of the folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._files = {
+            "/" + path.relative_to(folder).as_posix(): path
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
+        }
+        self._files["/"] = folder / "index.html"
+
+    async def __call__(self, request: Request) -> Response:
+        """The file of this path, or 404."""
+        path = self._files.get(request.url.path)
+        if path is None:
+            return Response("not found", 404, media_type="text/plain")
+        hashed = request.url.path.startswith("/assets/")
+        headers = {"cache-control": ONE_YEAR if hashed else "no-cache"}
+        return FileResponse(
+            path, headers=headers, media_type=TYPES.get(path.suffix, "application/octet-stream")
+        )
+
+
+class SecurityHeaders:
+    """Middleware: nothing but our own scripts and styles, one frame origin, no framing of the site itself."""
+
+    def __init__(self, app: ASGIApp, frame_origin: str) -> None:
+        self._app = app
+        policy = (
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+            f"frame-src {frame_origin}; frame-ancestors 'none'; form-action 'self'; base-uri 'none'"
+        )
+        self._headers = [
+            (b"content-security-policy", policy.encode()),
+            (b"referrer-policy", b"no-referrer"),
+            (b"x-content-type-options", b"nosniff"),
+            (b"cross-origin-opener-policy", b"same-origin"),
+            (b"permissions-policy", b"camera=(), microphone=(), geolocation=(), payment=()"),
+        ]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *self._headers]
+            await send(message)
+
+        await self._app(scope, receive, with_headers if scope["type"] == "http" else send)
