@@ -96,7 +96,7 @@ Labels = TypeVar("Labels", bound=tuple[str, ...])
 
 
 def _replace(gauge: Gauge, shown: set[Labels], values: Mapping[Labels, float]) -> None:
-    """Set the gauge to `values`, and what it showed before to zero; bounded by clients, states, currencies."""
+    """Set the gauge to `values`, and what it showed before to zero; as many as clients and states."""
     for labels in shown - values.keys():
         gauge.labels(*labels).set(0)
     for labels, value in values.items():

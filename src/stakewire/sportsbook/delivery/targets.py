@@ -7,7 +7,6 @@ from typing import Protocol
 
 from stakewire.delivery.action import Action
 from stakewire.delivery.schedule import SCHEDULES, RetrySchedule
-from stakewire.wire.sportsbook.profile import Profile
 from stakewire.wire.sportsbook.signing import HEADER, Secret
 
 BET_TIMEOUT = 5.0
@@ -27,21 +26,6 @@ class ClientTarget:
     bet_timeout: float = BET_TIMEOUT
     schedule: RetrySchedule = SCHEDULES[Action.RESULT]
     hash_header: str = HEADER
-
-    @classmethod
-    def of(
-        cls, *, client_id: int, name: str, callback_url: str, secret: Secret, profile: Profile
-    ) -> ClientTarget:
-        """The target of a client with this profile."""
-        return cls(
-            client_id=client_id,
-            name=name,
-            callback_url=callback_url,
-            secret=secret,
-            bet_timeout=profile.bet_timeout,
-            schedule=RetrySchedule.of(profile.retry_schedule),
-            hash_header=profile.hash_headers[0],
-        )
 
     def url(self, path: str) -> str:
         """The address of one endpoint of this client."""
