@@ -67,7 +67,6 @@ class OverdueBet:
     user_id: str
     currency: str
     stake_minor: int
-    callback_id: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +74,7 @@ class BetRow:
     """A bet with the match it is on, as its player sees it."""
 
     id: int
+    slip_id: UUID
     client_id: int
     user_id: str
     currency: str
@@ -125,8 +125,8 @@ async def find_offer(conn: Any, outcome_id: int) -> Offer | None:
     )
 
 
-async def add_bet(conn: Any, bet: NewBet, callback_id: int) -> None:
-    """Store a pending bet whose callback was queued in the same transaction.
+async def add_bet(conn: Any, bet: NewBet) -> None:
+    """Store a pending bet; its callback is queued in the same transaction.
 
     Raises:
         asyncpg.UniqueViolationError: the slip was sent twice at once, and the other one won.
@@ -143,7 +143,6 @@ async def add_bet(conn: Any, bet: NewBet, callback_id: int) -> None:
         bet.stake_minor,
         bet.odds,
         bet.slip_id,
-        callback_id,
         bet.placed_at,
         bet.answer_by,
     )
@@ -171,7 +170,6 @@ async def lock_overdue(conn: Any, now: datetime, *, limit: int) -> list[OverdueB
             row["user_id"],
             row["currency"],
             int(row["stake"]),
-            row["callback_id"],
         )
         for row in rows
     ]
@@ -222,6 +220,7 @@ async def oldest_pending(conn: Any) -> datetime | None:
 def _bet(row: Any) -> BetRow:
     return BetRow(
         id=row["id"],
+        slip_id=row["slip_id"],
         client_id=row["client_id"],
         user_id=row["user_id"],
         currency=row["currency"],

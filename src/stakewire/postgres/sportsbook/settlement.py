@@ -85,6 +85,11 @@ async def close_ruling(conn: Any, match_id: int, ruling: int) -> bool:
     return await conn.fetchval(_SQL.close_ruling, match_id, ruling) is not None
 
 
+async def close_rulings(conn: Any) -> None:
+    """Mark all rulings that every bet on their match has seen, those without any bets among them."""
+    await conn.execute(_SQL.close_rulings)
+
+
 def _unruled(row: Any) -> UnruledBet:
     return UnruledBet(
         row["id"],

@@ -120,15 +120,16 @@ CREATE TABLE sportsbook.outcome (
 );
 
 -- A bet keeps the odds it was taken at. `applied_ruling` is the last ruling of its match that it has seen;
--- `results_sent` numbers its result callbacks. A slip is one bet, however often the page sends it.
+-- `results_sent` numbers its result callbacks. A slip is one bet, however often the page sends it. No foreign keys:
+-- each would lock the client's and the match's row once more for every bet, and those rows are never deleted.
 CREATE TABLE sportsbook.bet (
     id             bigint NOT NULL,
     slot           smallint NOT NULL,
-    client_id      integer NOT NULL REFERENCES sportsbook.client,
+    client_id      integer NOT NULL,
     user_id        text COLLATE "C" NOT NULL,
     currency       text NOT NULL,
-    match_id       integer NOT NULL REFERENCES sportsbook.match,
-    outcome_id     integer NOT NULL REFERENCES sportsbook.outcome,
+    match_id       integer NOT NULL,
+    outcome_id     integer NOT NULL,
     stake          numeric(38,0) NOT NULL CHECK (stake > 0),
     odds           numeric NOT NULL,
     slip_id        uuid NOT NULL,
@@ -138,7 +139,6 @@ CREATE TABLE sportsbook.bet (
     stake_returned boolean NOT NULL DEFAULT false,
     results_sent   smallint NOT NULL DEFAULT 0,
     applied_ruling integer NOT NULL DEFAULT 0,
-    callback_id    bigint NOT NULL,
     placed_at      timestamptz NOT NULL,
     answer_by      timestamptz NOT NULL,
     changed_at     timestamptz NOT NULL,

@@ -12,9 +12,9 @@ WHERE o.id = $1
 FOR SHARE OF m
 
 -- name: add_bet
-INSERT INTO bet (id, slot, client_id, user_id, currency, match_id, outcome_id, stake, odds, slip_id, state, callback_id,
+INSERT INTO bet (id, slot, client_id, user_id, currency, match_id, outcome_id, stake, odds, slip_id, state,
                  placed_at, answer_by, changed_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'pending', $11, $12, $13, $12)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'pending', $11, $12, $11)
 
 -- name: accept_bet
 UPDATE bet SET state = 'accepted', changed_at = $3 WHERE id = $1 AND slot = $2 AND state = 'pending'
@@ -27,7 +27,7 @@ RETURNING id
 
 -- name: overdue_bets
 -- Bets whose answer can no longer come in time. Locked rows are being decided by somebody else.
-SELECT id, slot, client_id, user_id, currency, stake, callback_id FROM bet
+SELECT id, slot, client_id, user_id, currency, stake FROM bet
 WHERE state = 'pending' AND answer_by <= $1
 ORDER BY answer_by LIMIT $2
 FOR UPDATE SKIP LOCKED
@@ -39,7 +39,7 @@ WHERE b.id = o.id AND b.slot = o.slot AND b.state = 'pending'
 RETURNING b.id
 
 -- name: bets_of_player
-SELECT b.id, b.client_id, b.user_id, b.currency, b.stake, b.odds, b.state, b.refusal, b.payout, b.stake_returned,
+SELECT b.id, b.slip_id, b.client_id, b.user_id, b.currency, b.stake, b.odds, b.state, b.refusal, b.payout, b.stake_returned,
        b.placed_at, b.changed_at, o.market, o.name AS outcome, m.id AS match_id, m.league, m.home, m.away, m.kickoff,
        m.state AS match_state, m.home_goals, m.away_goals, m.simulated
 FROM bet b JOIN outcome o ON o.id = b.outcome_id JOIN match m ON m.id = b.match_id
@@ -47,7 +47,7 @@ WHERE b.client_id = $1 AND b.user_id = $2 AND b.currency = $3
 ORDER BY b.placed_at DESC, b.id DESC LIMIT $4
 
 -- name: find_bet
-SELECT b.id, b.client_id, b.user_id, b.currency, b.stake, b.odds, b.state, b.refusal, b.payout, b.stake_returned,
+SELECT b.id, b.slip_id, b.client_id, b.user_id, b.currency, b.stake, b.odds, b.state, b.refusal, b.payout, b.stake_returned,
        b.placed_at, b.changed_at, o.market, o.name AS outcome, m.id AS match_id, m.league, m.home, m.away, m.kickoff,
        m.state AS match_state, m.home_goals, m.away_goals, m.simulated
 FROM bet b JOIN outcome o ON o.id = b.outcome_id JOIN match m ON m.id = b.match_id
@@ -55,7 +55,7 @@ WHERE b.id = $1 AND b.slot = $2
 
 -- name: changed_bets
 -- The latest bets of players who are looking, as far as they changed since a moment.
-SELECT b.id, b.client_id, b.user_id, b.currency, b.stake, b.odds, b.state, b.refusal, b.payout, b.stake_returned,
+SELECT b.id, b.slip_id, b.client_id, b.user_id, b.currency, b.stake, b.odds, b.state, b.refusal, b.payout, b.stake_returned,
        b.placed_at, b.changed_at, o.market, o.name AS outcome, m.id AS match_id, m.league, m.home, m.away, m.kickoff,
        m.state AS match_state, m.home_goals, m.away_goals, m.simulated
 FROM unnest($1::int[], $2::text[]) AS p (client_id, user_id)

@@ -33,3 +33,16 @@ WHERE id = $1 AND ruling = $2 AND NOT EXISTS (
     SELECT FROM bet WHERE match_id = $1 AND applied_ruling < $2 AND state IN ('pending', 'accepted', 'won', 'lost')
 )
 RETURNING id
+
+-- name: close_rulings
+-- The same for all matches at once; one that is being ruled on or settled is left for the next look.
+WITH applied AS (
+    SELECT m.id FROM match m
+    WHERE m.paid_ruling < m.ruling AND NOT EXISTS (
+        SELECT FROM bet b
+        WHERE b.match_id = m.id AND b.applied_ruling < m.ruling AND b.state IN ('pending', 'accepted', 'won', 'lost')
+    )
+    ORDER BY m.id
+    FOR NO KEY UPDATE SKIP LOCKED
+)
+UPDATE match SET paid_ruling = ruling FROM applied WHERE match.id = applied.id
