@@ -19,6 +19,11 @@ class Calendar:
     def __init__(self, zone: tzinfo) -> None:
         self.zone = zone
 
+    @property
+    def zone_name(self) -> str:
+        """The zone as PostgreSQL knows it: an IANA name."""
+        return getattr(self.zone, "key", "UTC")
+
     def day_of(self, moment: datetime) -> date:
         """The calendar day that an aware `moment` falls on."""
         return moment.astimezone(self.zone).date()
