@@ -153,7 +153,7 @@ def _invalid_id(name: str) -> RequestInvalid:
 
 
 def write_transaction(tx: Transaction, exponent: int) -> bytes:
-    """The body of a callback: the contract's names in its order, no spaces, `exponent` decimals in the amount.
+    """The body of a callback: the contract's names in its order, no spaces, `exponent` decimals.
 
     Written once and sent again byte for byte: the receiver signs over bytes, not over meaning.
 

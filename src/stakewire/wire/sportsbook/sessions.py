@@ -7,7 +7,7 @@ from typing import Annotated, TypeVar
 
 import msgspec
 
-from stakewire.wire.sportsbook.messages import valid_id
+from stakewire.wire.sportsbook.messages import storable, valid_id
 from stakewire.wire.sportsbook.strict_json import RequestInvalid, parse_object
 
 
@@ -52,21 +52,29 @@ class ApiError(msgspec.Struct, frozen=True):
     message: str
 
 
-Message = TypeVar("Message", AuthRequest, AuthAnswer, StartSessionRequest, StartSessionAnswer, ApiError)
+Message = TypeVar(
+    "Message", bound=AuthRequest | AuthAnswer | StartSessionRequest | StartSessionAnswer | ApiError
+)
 
 
 def decode(raw: bytes, kind: type[Message]) -> Message:
-    """The message of this kind in `raw`; unknown fields are ignored.
+    """The message of this kind in `raw`; unknown fields are ignored. `lang` comes back `storable`.
 
     Raises:
         RequestInvalid: not strict JSON, a field missing or of another JSON type, or a user name or currency
             outside the rules.
     """
     fields = {name: _whole(value) for name, value in parse_object(raw).items()}
+    if isinstance(fields.get("lang"), str):
+        fields["lang"] = storable(str(fields["lang"]))
     try:
         message = msgspec.convert(fields, kind, strict=True)
     except msgspec.ValidationError as error:
         raise RequestInvalid(str(error)) from None
+    for name in kind.__struct_fields__:
+        text = getattr(message, name)
+        if isinstance(text, str) and storable(text) != text:
+            raise RequestInvalid(f"`{name}` holds NUL or a lone surrogate")
     if isinstance(message, StartSessionRequest):
         for name, text in (("user_id", message.user_id), ("currency", message.currency)):
             if not valid_id(text):
@@ -81,6 +89,6 @@ def _whole(value: object) -> object:
     return value
 
 
-def encode(message: Message) -> bytes:
+def encode(message: AuthRequest | AuthAnswer | StartSessionRequest | StartSessionAnswer | ApiError) -> bytes:
     """The message as a JSON body."""
     return msgspec.json.encode(message)
