@@ -43,7 +43,9 @@ async def test_migrations_at_once_apply_each_file_once(postgres: EmbeddedPostgre
             return [migration.number for migration in await migrate(conn, side)]
 
     applied = await asyncio.gather(one(), one(), one())
-    assert sorted(sum(applied, [])) == [migration.number for migration in migrations(side)]
+    assert sorted(number for numbers in applied for number in numbers) == [
+        migration.number for migration in migrations(side)
+    ]
 
 
 async def test_a_database_from_the_future_is_refused(database_url: str) -> None:
