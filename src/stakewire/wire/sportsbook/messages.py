@@ -86,9 +86,10 @@ def parse_callback(endpoint: Endpoint, raw: bytes) -> Transaction:
     asked = _parse_ordinary(endpoint, raw)
     if asked is None:
         asked = _parse_any(endpoint, raw)
-    for name, text in (("transaction_id", asked.transaction_id), ("user_id", asked.user_id)):
-        if not valid_id(text):
-            raise _invalid_id(name)
+    if not valid_id(asked.transaction_id):
+        raise _invalid_id("transaction_id")
+    if not valid_id(asked.user_id):
+        raise _invalid_id("user_id")
     if asked.target_id is not None and not valid_id(asked.target_id):
         raise _invalid_id("rollback_transaction_id")
     return asked

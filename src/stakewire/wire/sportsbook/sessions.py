@@ -52,9 +52,8 @@ class ApiError(msgspec.Struct, frozen=True):
     message: str
 
 
-Message = TypeVar(
-    "Message", bound=AuthRequest | AuthAnswer | StartSessionRequest | StartSessionAnswer | ApiError
-)
+AnyMessage = AuthRequest | AuthAnswer | StartSessionRequest | StartSessionAnswer | ApiError
+Message = TypeVar("Message", bound=AnyMessage)
 
 
 def decode(raw: bytes, kind: type[Message]) -> Message:
@@ -89,6 +88,6 @@ def _whole(value: object) -> object:
     return value
 
 
-def encode(message: AuthRequest | AuthAnswer | StartSessionRequest | StartSessionAnswer | ApiError) -> bytes:
+def encode(message: AnyMessage) -> bytes:
     """The message as a JSON body."""
     return msgspec.json.encode(message)
