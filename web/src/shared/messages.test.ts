@@ -1,10 +1,11 @@
 import { describe, expect, test } from 'vitest'
+import { MESSAGES as SITE } from '../site/messages'
 import { MESSAGES as SPORTSBOOK } from '../sportsbook/messages'
 import { LOCALES, minutesAndSeconds, pickLocale, plural } from './locale'
 
 const LATIN_ON_PURPOSE = new Set(['1', 'X', '2']) // the names of outcomes on every sportsbook of the world
 
-describe.each([['sportsbook', SPORTSBOOK]] as const)('the texts of the %s', (_page, messages) => {
+describe.each([['sportsbook', SPORTSBOOK], ['site', SITE]])('the texts of the %s', (_page, messages) => {
   const english = flatten(messages.en)
 
   test.each(LOCALES)('%s has every text of the English ones, and no other', (locale) => {
