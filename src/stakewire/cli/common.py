@@ -160,10 +160,11 @@ def _run_loop(work: Coroutine[Any, Any, T]) -> T:
 
 
 @asynccontextmanager
-async def embedded_or_outside(settings: Settings, side: Side) -> AsyncIterator[str]:
+async def embedded_or_outside(settings: Settings, side: Side, *, watch: bool = False) -> AsyncIterator[str]:
     """Address of the side's database for the length of the block, whatever state its schema is in.
 
-    The embedded one is started if nobody runs it, and stopped at the end if nobody else uses it.
+    The embedded one is started if nobody runs it, and stopped at the end if nobody else uses it;
+    with `watch` it is started again should it die meanwhile.
 
     Raises:
         ConfigError: the data folder cannot be used.
@@ -173,17 +174,30 @@ async def embedded_or_outside(settings: Settings, side: Side) -> AsyncIterator[s
     if outside is not None:
         yield outside
         return
-    from stakewire.postgres.embedded import EmbeddedPostgres
+    from stakewire.postgres.embedded import EmbeddedPostgres, keep_running
 
     server = EmbeddedPostgres(settings.data)
+    watcher: asyncio.Task[None] | None = None
     try:
-        yield await asyncio.to_thread(server.start)
+        address = await asyncio.to_thread(server.start)
+        if watch:
+            watcher = asyncio.create_task(keep_running(server, _log_restart))
+        yield address
     finally:
+        if watcher is not None:
+            watcher.cancel()
+            await asyncio.wait({watcher})
         await asyncio.to_thread(server.stop)
 
 
+def _log_restart(sentence: str) -> None:
+    import structlog
+
+    structlog.get_logger("stakewire.postgres").error(sentence)
+
+
 @asynccontextmanager
-async def database_address(settings: Settings, side: Side) -> AsyncIterator[str]:
+async def database_address(settings: Settings, side: Side, *, watch: bool = False) -> AsyncIterator[str]:
     """Address of the side's database, with a current schema, for the length of the block.
 
     An outside database must have been migrated with `stakewire db migrate`; the embedded one migrates itself.
@@ -195,7 +209,7 @@ async def database_address(settings: Settings, side: Side) -> AsyncIterator[str]
     from stakewire.postgres.connect import connected
     from stakewire.postgres.migrate import check, migrate
 
-    async with embedded_or_outside(settings, side) as address:
+    async with embedded_or_outside(settings, side, watch=watch) as address:
         async with connected(address, application_name="stakewire check") as conn:
             problems = await check(conn, side)
             if problems and settings.side_database_url(side) is None:

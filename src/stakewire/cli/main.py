@@ -2,47 +2,60 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Annotated
 
 import typer
 
 from stakewire import __version__
 
-# Modules whose commands stand at the top, and groups of commands with the name they stand under.
-TOP = ("up", "verify", "callbacks")  # `callbacks` has `sign` at the top, the rest under `sportsbook`
-GROUPS = ("serve", "wallet", "sportsbook", "db")
+# First word -> module of `stakewire.cli`. A group stands under its word; the modules of the others hold one
+# command each, of that name.
+COMMANDS = {
+    "up": "up",
+    "serve": "serve",
+    "wallet": "wallet",
+    "sportsbook": "sportsbook",
+    "verify": "verify",
+    "sign": "callbacks",  # which puts its other commands under `sportsbook` itself
+    "db": "db",
+}
+GROUPS = frozenset({"serve", "wallet", "sportsbook", "db"})
 
-EPILOG = (
-    "Exit codes: 0 done, 1 unexpected or `verify` found a problem, 2 wrong flag or value, 3 not found, "
-    "4 conflict, 5 refused by a rule, 6 database or peer away, 7 cannot start like this, "
-    "8 wrong credentials, 130 Ctrl-C."
-)
+EXIT_CODES = {
+    0: "done",
+    1: "unexpected error, or `verify` found something wrong",
+    2: "a flag, a value or a setting is wrong",
+    3: "what was named does not exist",
+    4: "conflict: the id or name stands for something else, or the state forbids it",
+    5: "refused by a rule",
+    6: "the database or a peer is away; trying again may help",
+    7: "cannot start like this: it would lose money, or a port, a folder or a secret cannot be used",
+    8: "wrong or missing credentials",
+    130: "ended by Ctrl-C",
+}
 
 
-def build() -> typer.Typer:
-    """Assemble the `stakewire` command."""
+def build(only: str | None = None) -> typer.Typer:
+    """Assemble the `stakewire` command; with `only`, just the part that this first word needs."""
     app = typer.Typer(
         name="stakewire",
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,  # its tracebacks show local variables, which may be secrets
-        epilog=EPILOG,
+        epilog="Exit codes: " + "; ".join(f"{code} {meaning}" for code, meaning in EXIT_CODES.items()) + ".",
     )
     app.callback()(_root)
-    for module in TOP:
-        if find_spec(f"stakewire.cli.{module}"):
-            app.add_typer(import_module(f"stakewire.cli.{module}").app)
-    for module in GROUPS:
-        if find_spec(f"stakewire.cli.{module}"):
-            app.add_typer(import_module(f"stakewire.cli.{module}").app, name=module)
+    for word in COMMANDS if only not in COMMANDS else (only,):
+        module = import_module(f"stakewire.cli.{COMMANDS[word]}")
+        app.add_typer(module.app, name=word if word in GROUPS else None)
     return app
 
 
 def main() -> None:
     """Entry point of the `stakewire` script and of `python -m stakewire`."""
-    build()()
+    build(only=sys.argv[1] if len(sys.argv) > 1 else None)()
 
 
 def _version(wanted: bool) -> None:

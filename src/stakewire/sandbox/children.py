@@ -1,4 +1,4 @@
-"""The processes that `stakewire up` keeps running: started, waited for, started again when they die, stopped."""
+"""The processes that `stakewire up` keeps running: started, started again when they die, stopped."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Child:
         self._process: Process | None = None
         self._readers: list[asyncio.Task[None]] = []
         self._ready = asyncio.Event()
-        self._stopping = False
+        self._stopping = asyncio.Event()
 
     @property
     def pid(self) -> int | None:
@@ -83,7 +83,9 @@ class Child:
             if ready.done():
                 return
             if not ended.done():
-                raise Unavailable(f"the {self.name} is not ready after {READY_SECONDS:.0f} s; see {self._log_path()}")
+                raise Unavailable(
+                    f"the {self.name} is not ready after {READY_SECONDS:.0f} s; see {self._log_path()}"
+                )
             await self._drain()
             raise ConfigError(f"the {self.name} did not start: {self._reason()}")
         finally:
@@ -94,17 +96,17 @@ class Child:
         """Start it again, with growing waits, whenever it ends; returns once `stop` was called."""
         loop = asyncio.get_running_loop()
         failures = 0
-        while not self._stopping:
+        while not self._stopping.is_set():
             assert self._process is not None
             began = loop.time()
             await self._process.wait()
             await self._drain()
-            if self._stopping:
+            if self._stopping.is_set():
                 return
             failures = 0 if loop.time() - began > STEADY_SECONDS else failures + 1
             self._say(f"the {self.name} ended ({self._how()}); starting it again")
             await asyncio.sleep(RESTART_WAITS[min(failures, len(RESTART_WAITS) - 1)])
-            if self._stopping:
+            if self._stopping.is_set():
                 return
             try:
                 await self.start()
@@ -115,7 +117,7 @@ class Child:
 
     async def stop(self) -> None:
         """Ask it to finish what is in flight; end it if it does not."""
-        self._stopping = True
+        self._stopping.set()
         process = self._process
         if process is None:
             return
