@@ -1,4 +1,4 @@
-"""What one wallet process is told at start. Built once by `settings.py`; never read from the environment here."""
+"""What one wallet process is told at start; the command line builds it from the settings."""
 
 from __future__ import annotations
 
@@ -59,7 +59,9 @@ class WalletConfig:
         try:
             ZoneInfo(self.time_zone)
         except (ZoneInfoNotFoundError, ValueError) as error:
-            raise ConfigError(f"time zone {self.time_zone!r} is not known; use a name like 'UTC' or 'Europe/Malta'") from error
+            raise ConfigError(
+                f"time zone {self.time_zone!r} is not known; use a name like 'UTC' or 'Europe/Malta'"
+            ) from error
 
 
 def _check_admin_token(token: str) -> None:
@@ -69,4 +71,6 @@ def _check_admin_token(token: str) -> None:
             "make one with: python -c 'import secrets; print(secrets.token_urlsafe(32))'"
         )
     if not token.isascii() or not token.isprintable() or " " in token:
-        raise ConfigError("STAKEWIRE_ADMIN_TOKEN must be printable ASCII without spaces: it travels in a header")
+        raise ConfigError(
+            "STAKEWIRE_ADMIN_TOKEN must be printable ASCII without spaces: it travels in a header"
+        )

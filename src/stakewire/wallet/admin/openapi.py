@@ -32,7 +32,9 @@ def document(table: Iterable[Operation], *, version: str) -> dict[str, Any]:
     schemas = _schemas(listed)
     paths: dict[str, dict[str, Any]] = {}
     for operation in listed:
-        paths.setdefault(operations.PREFIX + operation.path, {})[operation.method.lower()] = _operation(operation)
+        paths.setdefault(operations.PREFIX + operation.path, {})[operation.method.lower()] = _operation(
+            operation
+        )
     paths[operations.PREFIX + "/openapi.json"] = {"get": _self_description()}
     return {
         "openapi": "3.1.0",
@@ -47,7 +49,9 @@ def document(table: Iterable[Operation], *, version: str) -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": schemas,
-            "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "description": "STAKEWIRE_ADMIN_TOKEN"}},
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer", "description": "STAKEWIRE_ADMIN_TOKEN"}
+            },
         },
     }
 
@@ -78,7 +82,8 @@ def _operation(operation: Operation) -> dict[str, Any]:
 def _path_parameters(path: str) -> list[dict[str, Any]]:
     names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
     return [
-        {"name": name, "in": "path", "required": True, "schema": operations.PATH_PARAMETERS[name]} for name in names
+        {"name": name, "in": "path", "required": True, "schema": operations.PATH_PARAMETERS[name]}
+        for name in names
     ]
 
 
@@ -98,13 +103,24 @@ def _key_parameter(key: Key) -> list[dict[str, Any]]:
 
 def _query(operation: Operation) -> list[dict[str, Any]]:
     return [
-        {"name": query.name, "in": "query", "required": False, "schema": query.schema, "description": query.description}
+        {
+            "name": query.name,
+            "in": "query",
+            "required": False,
+            "schema": query.schema,
+            "description": query.description,
+        }
         for query in operation.query
     ]
 
 
 def _responses(operation: Operation) -> dict[str, Any]:
-    takes_input = operation.body is not None or operation.query or operation.key is not Key.NONE or "{" in operation.path
+    takes_input = (
+        operation.body is not None
+        or operation.query
+        or operation.key is not Key.NONE
+        or "{" in operation.path
+    )
     statuses = {*COMMON_ERRORS, 403, *operation.errors}
     statuses |= {400} if takes_input else set()
     statuses |= {413} if operation.body is not None else set()
@@ -127,7 +143,10 @@ def _self_description() -> dict[str, Any]:
         "tags": ["document"],
         "parameters": [],
         "responses": {
-            "200": {"description": "OpenAPI 3.1", "content": {"application/json": {"schema": {"type": "object"}}}},
+            "200": {
+                "description": "OpenAPI 3.1",
+                "content": {"application/json": {"schema": {"type": "object"}}},
+            },
             **{str(status): _response(status, types.Failure) for status in (401, 403)},
         },
     }

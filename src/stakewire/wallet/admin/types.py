@@ -16,24 +16,74 @@ NO_CONTROL = r"^[^\x00-\x1f\x7f-\x9f]+$"
 AMOUNT_PATTERN = r"^(0|[1-9][0-9]{0,18})(\.[0-9]{1,18})?$"
 SIGNED_AMOUNT_PATTERN = r"^-?[0-9]+(\.[0-9]{1,18})?$"
 OPERATOR_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
+CURSOR_PATTERN = r"^[A-Z0-9]{2,12}\.[0-9]{1,18}(~[A-Z0-9]{2,12}\.[0-9]{1,18})*$"
 CURRENCY_PATTERN = r"^[A-Z0-9]{2,12}$"
 
-UserId = Annotated[str, msgspec.Meta(min_length=1, max_length=128, pattern=NO_CONTROL, description="The player's name")]
-Currency = Annotated[str, msgspec.Meta(pattern=CURRENCY_PATTERN, description="ISO 4217 or crypto code", examples=["EUR"])]
-Amount = Annotated[str, msgspec.Meta(pattern=AMOUNT_PATTERN, description="Decimal string, never negative", examples=["10.00"])]
-SignedAmount = Annotated[str, msgspec.Meta(pattern=SIGNED_AMOUNT_PATTERN, description="Decimal string", examples=["-3.50"])]
-OperatorName = Annotated[str, msgspec.Meta(pattern=OPERATOR_PATTERN, description="Part of the callback URL", examples=["acme"])]
+UserId = Annotated[
+    str, msgspec.Meta(min_length=1, max_length=128, pattern=NO_CONTROL, description="The player's name")
+]
+Currency = Annotated[
+    str, msgspec.Meta(pattern=CURRENCY_PATTERN, description="ISO 4217 or crypto code", examples=["EUR"])
+]
+Amount = Annotated[
+    str,
+    msgspec.Meta(pattern=AMOUNT_PATTERN, description="Decimal string, never negative", examples=["10.00"]),
+]
+SignedAmount = Annotated[
+    str, msgspec.Meta(pattern=SIGNED_AMOUNT_PATTERN, description="Decimal string", examples=["-3.50"])
+]
+OperatorName = Annotated[
+    str, msgspec.Meta(pattern=OPERATOR_PATTERN, description="Part of the callback URL", examples=["acme"])
+]
 SecurityHash = Annotated[str, msgspec.Meta(min_length=16, max_length=256, pattern=NO_CONTROL)]
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+ProfileFields = Annotated[
+    dict[str, Any],
+    msgspec.Meta(
+        description="What this operator does differently; keys left out keep their defaults",
+        extra_json_schema={
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {
+                "altered_replay": {"enum": ["first_answer", "refuse"]},
+                "bad_signature_status": {"enum": [200, 401]},
+                "unknown_rollback": {"enum": ["succeed", "refuse"]},
+                "rollback_of_result": {"enum": ["allow_negative", "refuse"]},
+                "hash_headers": {
+                    "type": "array",
+                    "minItems": 1,
+                    "maxItems": 8,
+                    "items": {"type": "string", "pattern": "^[A-Za-z0-9-]{1,64}$"},
+                },
+                "bet_timeout": {"type": "number", "minimum": 0.1, "maximum": 60},
+                "retry_schedule": {
+                    "type": "array",
+                    "minItems": 1,
+                    "maxItems": 1000,
+                    "items": {"type": "number", "minimum": 0, "maximum": 604800},
+                },
+            },
+        },
+    ),
+]
 LimitKind = Literal["stake", "loss"]
+TransactionKind = Literal["bet", "result", "rollback", "deposit", "withdraw", "tombstone"]
+AsAsked = Annotated[
+    str | None,
+    msgspec.Meta(description="The amount as asked; null when too long for the database, see `raw`"),
+]
+Cursor = Annotated[
+    str, msgspec.Meta(pattern=CURSOR_PATTERN, description="For `after`: what came later", examples=["EUR.12"])
+]
 Period = Literal["day", "week", "month"]
 PlayerStatus = Literal["active", "blocked", "closed"]
 
 
-class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Body(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """A request body."""
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
+class Answer(msgspec.Struct, kw_only=True):
     """An answer body."""
 
 
@@ -83,7 +133,7 @@ class NewOperator(Body):
 
     name: OperatorName
     security_hash: SecurityHash | None = None
-    profile: Annotated[str, msgspec.Meta(max_length=16_384, description="The integration's profile, as TOML")] = ""
+    profile: ProfileFields | None = None
 
 
 class Rotation(Body):
@@ -118,7 +168,7 @@ class Player(Answer):
 
     user_id: UserId
     status: PlayerStatus
-    excluded_until: datetime | None
+    excluded_until: Moment | None
     accounts: list[Account]
 
 
@@ -137,18 +187,18 @@ class Movement(Answer):
 class HistoryItem(Answer):
     """One transaction of a player, declined ones included."""
 
-    seq: Annotated[str, msgspec.Meta(description="Cursor of this item")]
-    id: str
+    seq: Cursor
+    id: Annotated[str, msgspec.Meta(description="The wallet's own id")]
     operator: str
     transaction_id: str
-    kind: str
-    amount: str
+    kind: TransactionKind
+    amount: AsAsked
     delta: SignedAmount
     balance_after: SignedAmount
     currency: Currency
-    error: str | None
+    error: Annotated[str | None, msgspec.Meta(description="The code answered; null for a success")]
     target_id: str | None
-    at: datetime
+    at: Moment
     altered: Annotated[int, msgspec.Meta(ge=0, description="Copies of this id that asked for something else")]
 
 
@@ -156,17 +206,20 @@ class HistoryPage(Answer):
     """A page of a player's history."""
 
     items: list[HistoryItem]
-    next: Annotated[str | None, msgspec.Meta(description="Cursor for `after`; null when there is nothing to continue from")]
+    next: Cursor
 
 
-class AlteredCopy(Answer):
-    """A later copy of an id that asked for something else; it moved nothing."""
+class TransactionCopy(Answer):
+    """What came under a known id and moved nothing: late (after its rollback), or altered."""
 
-    at: datetime
+    at: Moment
+    kind: TransactionKind
     user_id: str
     currency: str
-    amount: str
-    raw: Annotated[str, msgspec.Meta(description="The body as it came")]
+    amount: AsAsked
+    error: str | None
+    late: bool
+    raw: str
 
 
 class Transaction(Answer):
@@ -175,18 +228,21 @@ class Transaction(Answer):
     id: str
     operator: str
     transaction_id: str
-    kind: str
+    kind: TransactionKind
     user_id: str
     currency: str
-    amount: str
-    delta: str | None
-    balance_after: str | None
+    amount: AsAsked
+    delta: SignedAmount | None
+    balance_after: SignedAmount | None
     error: str | None
     target_id: str | None
-    rolled_back_by: str | None
-    at: datetime
-    raw: str
-    altered: list[AlteredCopy]
+    rolled_back_by: Annotated[str | None, msgspec.Meta(description="The rollback that undid it")]
+    altered_amount: Annotated[
+        bool, msgspec.Meta(description="A rollback that named another amount than its target's")
+    ]
+    at: Moment
+    raw: Annotated[str, msgspec.Meta(description="The body as it came")]
+    copies: list[TransactionCopy]
 
 
 class Transactions(Answer):
@@ -199,20 +255,22 @@ class OperatorSecret(Answer):
     """A live or retired secret; the secret itself is never shown again."""
 
     id: int
-    created_at: datetime
-    retire_at: datetime | None
-    retired_at: datetime | None
-    last_used_at: datetime | None
+    created_at: Moment
+    retire_at: Moment | None
+    retired_at: Moment | None
+    last_used_at: Moment | None
 
 
 class Operator(Answer):
     """An operator and the paths it sends its callbacks to."""
 
     name: OperatorName
-    callback_path: Annotated[str, msgspec.Meta(description="The callback URL is this path on the wallet's address")]
+    callback_path: Annotated[
+        str, msgspec.Meta(description="The callback URL is this path on the wallet's address")
+    ]
     profile: dict[str, Any]
     secrets: list[OperatorSecret]
-    created_at: datetime
+    created_at: Moment
 
 
 class Operators(Answer):
@@ -226,7 +284,9 @@ class OperatorKey(Answer):
 
     name: OperatorName
     callback_path: str
-    security_hash: Annotated[str | None, msgspec.Meta(description="Null when old secrets were retired and none was made")]
+    security_hash: Annotated[
+        str | None, msgspec.Meta(description="Null when old secrets were retired and none was made")
+    ]
     retired: Annotated[int, msgspec.Meta(ge=0, description="How many older secrets this act ended")]
 
 
@@ -245,6 +305,9 @@ class Verification(Answer):
     transactions: Annotated[int, msgspec.Meta(ge=0)]
     accounts: Annotated[int, msgspec.Meta(ge=0)]
     problems: list[Problem]
+    unnamed: Annotated[
+        dict[str, int], msgspec.Meta(description="Broken rows per check beyond the 1,000 named ones")
+    ]
 
 
 class Failure(Answer):

@@ -1,0 +1,35 @@
+"""`stakewire verify`: recompute every invariant of the wallet's ledger; exit 1 if a row breaks one."""
+
+from __future__ import annotations
+
+import msgspec
+import typer
+
+from stakewire.cli.common import Context, command, database
+
+app = typer.Typer()
+
+
+@command(app, "verify")
+async def verify(ctx: Context) -> None:
+    """Recompute every invariant of the ledger and name every row that breaks one; exit 1 if any does."""
+    from stakewire.clock import SystemClock
+    from stakewire.money import Currencies
+    from stakewire.wallet.desk import verify_ledger
+
+    settings = ctx.settings
+    async with database(settings, "wallet") as pool:
+        report = await verify_ledger(
+            pool,
+            currencies=Currencies.default().with_extra(settings.currencies),
+            time_zone=settings.wallet.time_zone,
+            clock=SystemClock(),
+        )
+    lines = [f"BROKEN {problem.check}: {problem.row}: {problem.detail}" for problem in report.problems]
+    counted = f"{report.transactions} transactions on {report.accounts} accounts"
+    lines.append(
+        f"{len(report.problems)} rows break an invariant ({counted})" if lines else f"clean: {counted}"
+    )
+    ctx.out(msgspec.to_builtins(report), "\n".join(lines))
+    if not report.ok:
+        raise SystemExit(1)

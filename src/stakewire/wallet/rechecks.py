@@ -1,0 +1,53 @@
+"""Requests whose signature no known secret made wait here for one reload of the operators.
+
+A rotated secret is thus accepted at once, in every worker, before the poll would have brought it. Only
+what is still wrong after the reload counts against the sender's address, so signed traffic is never limited.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+log = structlog.get_logger(__name__)
+
+MAX_WAITING = 4096
+RELOAD_TIMEOUT = 2.0  # seconds; a database that is away must not hold wrongly signed requests
+
+
+class Rechecks:
+    """Calls each waiting `settle` once, after a reload that began when it already waited."""
+
+    def __init__(self, refresh: Callable[[], Awaitable[None]]) -> None:
+        self._refresh = refresh
+        self._waiting: list[Callable[[], None]] = []
+        self._task: asyncio.Task[None] | None = None
+
+    def add(self, settle: Callable[[], None]) -> None:
+        """Let `settle` wait; when too many wait already, it is called at once, without a reload."""
+        if len(self._waiting) >= MAX_WAITING:
+            settle()
+            return
+        self._waiting.append(settle)
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def _run(self) -> None:
+        try:
+            while self._waiting:
+                waited, self._waiting = self._waiting, []
+                await self.reload()
+                for settle in waited:
+                    settle()
+        finally:
+            self._task = None
+
+    async def reload(self) -> None:
+        """Wait for a reload that begins now or soon; give up after 2 s, or when the database is away."""
+        try:
+            async with asyncio.timeout(RELOAD_TIMEOUT):
+                await self._refresh()
+        except Exception as error:
+            log.warning("operators_not_reloaded", error=str(error) or type(error).__name__)
