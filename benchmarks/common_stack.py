@@ -1,10 +1,12 @@
-"""The common stack, for comparison: the same callbacks on FastAPI, pydantic and SQLAlchemy, one transaction per request.
+"""The common stack, for comparison: the same callbacks on FastAPI, pydantic and SQLAlchemy.
 
-Written as a careful team would write it at first: the signature over the raw body, the account locked FOR UPDATE, the
-operator's id under a unique key, the answer after the COMMIT, two uvicorn workers with uvloop and httptools. It has no
-double entry, limits, tombstones or altered copies, so the comparison flatters it. Numeric amounts, asyncpg driver.
+Written as a careful team would write it at first: a transaction per request, the signature over the raw
+body, the account locked FOR UPDATE, the operator's id under a unique key, the answer after the COMMIT, two
+uvicorn workers with uvloop and httptools. It has no double entry, limits, tombstones or altered copies, so
+the comparison flatters it.
 
-Run by `benchmarks/wallet.py` as `uvicorn common_stack:app --workers 2`, with DATABASE_URL and SECRET in the environment.
+Run by `benchmarks/wallet.py` as `uvicorn common_stack:app --workers 2`, with DATABASE_URL and SECRET in the
+environment.
 """
 
 from __future__ import annotations

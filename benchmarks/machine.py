@@ -1,4 +1,4 @@
-"""What every benchmark here needs: the machine's description, child processes, medians, and the lean load generator."""
+"""What every benchmark needs: the machine's description, child processes, medians, the load generator."""
 
 from __future__ import annotations
 
@@ -27,7 +27,11 @@ ROOT = HERE.parent
 def describe_machine() -> str:
     """One line: processor, cores, memory, kernel, Python."""
     model = next(
-        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        (
+            line.split(":")[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
         platform.processor(),
     )
     memory_gib = psutil.virtual_memory().total / 2**30
@@ -64,7 +68,9 @@ def build_loadgen(folder: Path) -> Path:
     """Compile the load generator with the machine's C compiler, or say that one is needed."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
-        raise SystemExit("make bench needs a C compiler for its load generator: apt-get install gcc libc6-dev")
+        raise SystemExit(
+            "make bench needs a C compiler for its load generator: apt-get install gcc libc6-dev"
+        )
     binary = folder / "loadgen"
     subprocess.run([compiler, "-O2", "-o", str(binary), str(HERE / "loadgen.c")], check=True)
     return binary
@@ -89,14 +95,30 @@ class Load:
 
 
 def run_load(
-    loadgen: Path, port: int, connections: int, requests: Path, *, warmup: float, seconds: float, rate: float = 0
+    loadgen: Path,
+    port: int,
+    connections: int,
+    requests: Path,
+    *,
+    warmup: float,
+    seconds: float,
+    rate: float = 0,
 ) -> Load:
     """Send prepared requests to a local port and return what was measured.
 
     Raises:
         SystemExit: the server broke a connection or the requests ran out; neither is a measurement.
     """
-    argv = [str(loadgen), "127.0.0.1", str(port), str(connections), str(requests), str(warmup), str(seconds), str(rate)]
+    argv = [
+        str(loadgen),
+        "127.0.0.1",
+        str(port),
+        str(connections),
+        str(requests),
+        str(warmup),
+        str(seconds),
+        str(rate),
+    ]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"load on port {port} failed: {done.stderr.strip() or done.stdout.strip()}")
@@ -105,9 +127,13 @@ def run_load(
 
 @contextlib.contextmanager
 def child(
-    argv: Sequence[str], *, env: Mapping[str, str] | None = None, ready_url: str | None = None, cwd: Path = ROOT
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    ready_url: str | None = None,
+    cwd: Path = ROOT,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a process group while the block runs; wait for `ready_url` to answer 200, end the group afterwards."""
+    """Run a process group for the length of a block that begins when `ready_url` answers 200."""
     log = open(os.environ.get("STAKEWIRE_BENCH_LOG", os.devnull), "ab")  # noqa: SIM115 - handed to the child
     process = subprocess.Popen(
         argv, env={**os.environ, **(env or {})}, cwd=cwd, stdout=log, stderr=log, start_new_session=True

@@ -1,7 +1,7 @@
-"""Prepared, signed wallet traffic for `loadgen`: fresh ids in every file, so that no run measures replays of another.
+"""Prepared, signed wallet traffic for `loadgen`; ids are fresh in every file, so that no run measures replays.
 
-The mix is the one of the wallet's measurements: 55 % bets, 40 % results, 5 % rollbacks (3 of 5 of an earlier bet,
-2 of 5 of an id never seen), and 1 % of all requests are exact copies of an earlier one.
+The mix is 55 % bets, 40 % results, 5 % rollbacks (3 of 5 of an earlier bet, 2 of 5 of an id never seen), and
+1 % of all requests are exact copies of an earlier one.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def write_traffic(
     stake_cents: tuple[int, int] = (50, 2_000),
     seed: int = 1,
 ) -> Traffic:
-    """Write `count` requests to `path`; `run` is part of every id, and the same `seed` gives the same traffic."""
+    """Write `count` requests to `path`; `run` is part of every id, the same `seed` gives the same traffic."""
     rng = random.Random(f"{run}/{seed}")
     key = hmac.new(secret.encode(), digestmod=hashlib.sha256)
     recent_bets: list[tuple[str, str, str]] = []
@@ -59,7 +59,9 @@ def write_traffic(
                 record = rng.choice(recent)
             else:
                 fresh += 1
-                record = _fresh(rng, f"{run}-{number:08d}", players, recent_bets, stake_cents, operator, key, host)
+                record = _fresh(
+                    rng, f"{run}-{number:08d}", players, recent_bets, stake_cents, operator, key, host
+                )
                 _remember(recent, record, rng)
             out.write(struct.pack("<I", len(record)))
             out.write(record)
@@ -103,7 +105,8 @@ def _request(endpoint: str, body: bytes, operator: str, key: hmac.HMAC, host: st
     mac = key.copy()
     mac.update(body)
     head = (
-        f"POST /callbacks/{operator}/{endpoint} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
+        f"POST /callbacks/{operator}/{endpoint} HTTP/1.1\r\nHost: {host}\r\n"
+        "Content-Type: application/json\r\n"
         f"X-Security-Hash: {mac.hexdigest()}\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
