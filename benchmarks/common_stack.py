@@ -5,7 +5,7 @@ body, the account locked FOR UPDATE, the operator's id under a unique key, the a
 uvicorn workers with uvloop and httptools. It has no double entry, limits, tombstones or altered copies, so
 the comparison flatters it.
 
-Run by `benchmarks/wallet.py` as `uvicorn common_stack:app --workers 2`, with DATABASE_URL and SECRET in the
+Run by `benchmarks/wallet.py` under uvicorn, with DATABASE_URL and SECRET in the
 environment.
 """
 

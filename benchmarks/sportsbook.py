@@ -23,11 +23,11 @@ from pathlib import Path
 
 import aiohttp
 import asyncpg
+from benchmarks.machine import Series, child, describe_machine, progress, versions
+from benchmarks.traffic import player_name
+from benchmarks.wallet import audit, seed_wallet
 
-from machine import Series, child, describe_machine, progress, versions
 from stakewire.postgres.embedded import EmbeddedPostgres
-from traffic import player_name
-from wallet import audit, seed_wallet
 
 WALLET_PORT, SPORTSBOOK_PORT = 18_311, 18_312
 BETS = 100_000
@@ -37,7 +37,8 @@ ACCEPTED_BETS = """
     INSERT INTO sportsbook.bet (id, slot, client_id, user_id, currency, match_id, outcome_id, stake, odds,
                                 slip_id, state, placed_at, answer_by, changed_at)
     SELECT $1::bigint + n, 0, client.id, 'bench-player-' || lpad((n % $2)::text, 5, '0'), 'EUR',
-           outcome.match_id, outcome.id, 100 + n % 1900, outcome.odds, gen_random_uuid(), 'accepted', now(), now(), now()
+           outcome.match_id, outcome.id, 100 + n % 1900, outcome.odds,
+           gen_random_uuid(), 'accepted', now(), now(), now()
     FROM generate_series(1, $3::int) AS n
     JOIN sportsbook.outcome ON outcome.match_id = $4 AND outcome.market = '1x2'
          AND outcome.name = (ARRAY['1', 'X', '2'])[1 + n % 3]

@@ -1,4 +1,4 @@
-"""Prepared, signed wallet traffic for `loadgen`; ids are fresh in every file, so that no run measures replays.
+"""Prepared, signed wallet traffic for `loadgen`; fresh ids in every file, so that no run measures replays.
 
 The mix is 55 % bets, 40 % results, 5 % rollbacks (3 of 5 of an earlier bet, 2 of 5 of an id never seen), and
 1 % of all requests are exact copies of an earlier one.

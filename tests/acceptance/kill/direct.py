@@ -1,4 +1,4 @@
-"""An OPERATOR with a journal: it does what the contract's section 4 asks of a sender, and remembers every answer.
+"""An OPERATOR with a journal: it does what section 4 of the contract asks, and remembers every answer.
 
 Each player's requests follow one another, so every balance is known exactly at every moment: an accepted bet,
 result or rollback has happened once, a bet without a definite answer was rolled back and has not happened.

@@ -46,8 +46,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation
 
 @pytest.mark.slow
 async def test_no_kill_loses_or_doubles_money(installed: Installation) -> None:
-    """`kill -9` of wallet workers, wallet, sportsbook and PostgreSQL, at least 20 times in the middle of load:
-    every answer that was given stays given, every balance is what the answers say, every settled bet is paid
+    """`kill -9` of wallet workers, wallet, sportsbook and PostgreSQL, 20 times in the middle of load: every answer that was given stays given, every balance is what the answers say, every settled bet is paid
     once, and `stakewire verify` finds nothing.
     """
     rng = random.Random(SEED)
@@ -92,7 +91,7 @@ async def _kill_in_turn(installed: Installation, journal: Journal, slips: Slips,
 
 
 def _rulings() -> list[tuple[str, ...]]:
-    """What is decided while processes die: results, a void, a corrected result. Match 1 stays open for bets."""
+    """What is decided while processes die: results, a void, a correction. Match 1 stays open."""
     return [
         ("sportsbook", "match", "result", "2", "2", "1"),
         ("sportsbook", "match", "void", "3"),
