@@ -8,6 +8,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import asyncpg
@@ -42,7 +43,8 @@ from stakewire.wallet.stats import CallbackStats
 
 log = structlog.get_logger(__name__)
 
-Pool = asyncpg.Pool[asyncpg.Record]
+if TYPE_CHECKING:
+    Pool = asyncpg.Pool[asyncpg.Record]
 
 METRICS_SECONDS = 1.0
 FLUSH_USES_SECONDS = 60.0
