@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -34,6 +35,7 @@ _PRICE_COLUMNS = {
 }
 _RESULT_LETTERS = {"1": "H", "X": "D", "2": "A"}
 _DELIMITERS = ",;\t"
+_LINE_END = re.compile("\r\n|\r|\n")
 
 Row = Mapping[str, str]
 Key = tuple[str, date, str]
@@ -86,7 +88,7 @@ def read_file(raw: bytes) -> FixtureFile | ResultFile:
     """
     if len(raw) > MAX_FILE_BYTES:
         raise InvalidInput(f"a file has at most {MAX_FILE_BYTES // 1024**2} MiB; split it")
-    lines = [(number, line) for number, line in enumerate(_decode(raw).splitlines(), 1) if line.strip()]
+    lines = [(number, line) for number, line in enumerate(_LINE_END.split(_decode(raw)), 1) if line.strip()]
     if not lines:
         raise InvalidInput("the file is empty")
     delimiter = max(_DELIMITERS, key=lines[0][1].count)
@@ -241,10 +243,8 @@ def _column(name: str) -> str:
 
 
 def _decode(raw: bytes) -> str:
-    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        encodings = ("utf-16",)
-    else:
-        encodings = ("utf-8-sig", "cp1252")
+    wide = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    encodings = ["utf-16"] if wide else ["utf-8-sig", "cp1252"]
     for encoding in encodings:
         try:
             return raw.decode(encoding)

@@ -25,7 +25,7 @@ import asyncpg
 import structlog
 
 from stakewire.betting.bets import UNKNOWN, ReturnStake
-from stakewire.betting.odds import payout_minor
+from stakewire.betting.odds import format_odds, payout_minor
 from stakewire.clock import Clock
 from stakewire.delivery.outbox import NewCallback
 from stakewire.errors import Conflict, NotFound, Refused, Unavailable
@@ -54,6 +54,11 @@ class OddsChanged(Conflict):
     def __init__(self, odds: Decimal) -> None:
         super().__init__("the odds have changed; look at the new ones and place the bet again")
         self.odds = odds
+
+    @property
+    def shown(self) -> str:
+        """The odds as the page writes them."""
+        return format_odds(self.odds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +92,8 @@ class SendsBets(Protocol):
 class Bets:
     """Places bets and shows them.
 
-    `changed` is told of every bet this process decided, `queued` when a rollback was queued.
+    `changed` is told of every bet placed here, `decided` of the word it was decided with, `queued`
+    when the rollback of a stake is ready to go out.
     """
 
     def __init__(
@@ -101,6 +107,7 @@ class Bets:
         config: SportsbookConfig,
         changed: Callable[[BetRow], None],
         decided: Callable[[str], None],
+        queued: Callable[[], None],
     ) -> None:
         self._pool = pool
         self._sender = sender
@@ -110,6 +117,7 @@ class Bets:
         self._config = config
         self._changed = changed
         self._decided = decided
+        self._queued = queued
         self._running: dict[tuple[int, str, UUID], asyncio.Task[int]] = {}
 
     async def place(self, session: PageSession, slip: Slip) -> BetRow:
@@ -295,6 +303,8 @@ class Bets:
                         await self._return_stake(conn, placed, now)
             await record_bet_attempt(conn, placed.callback_id, answer.attempt)
         self._decided(word if in_time else "late")
+        if word == UNKNOWN and in_time:
+            self._queued()
 
     async def _return_stake(self, conn: Any, placed: _Placed, now: datetime) -> None:
         bet = placed.bet

@@ -46,7 +46,7 @@ def _move(sender: _Sender, move: Move) -> NewCallback:
 class _Sender:
     """What all callbacks of one bet have in common."""
 
-    __slots__ = ("bet_id", "_client_id", "_currency", "_user_id")
+    __slots__ = ("_client_id", "_currency", "_user_id", "bet_id")
 
     def __init__(self, client_id: int, bet_id: int, user_id: str, currency: Currency) -> None:
         self.bet_id = bet_id

@@ -1,4 +1,4 @@
-"""What one sportsbook process is told at start. Built once by `settings.py`; never read from the environment here."""
+"""What one sportsbook process is told at start. `settings.py` builds it; the environment is not read here."""
 
 from __future__ import annotations
 

@@ -102,7 +102,9 @@ class Events:
         """
         if self._count >= self._max_streams:
             raise Unavailable("too many open pages at this moment; try again", code="BUSY")
-        return self._follow(_Stream((session.visit.client_id, session.visit.user_id), session.visit.currency))
+        visit = session.visit
+        stream = _Stream((visit.client_id, visit.user_id), visit.currency)
+        return self._follow(stream, session.expires_at)
 
     def bet_changed(self, bet: BetRow) -> None:
         """Tell the player's pages about a bet at once."""
@@ -161,12 +163,12 @@ class Events:
             if self._seen.get(bet.id) != bet.changed_at:
                 self.bet_changed(bet)
 
-    async def _follow(self, stream: _Stream) -> AsyncIterator[bytes]:
+    async def _follow(self, stream: _Stream, until: datetime) -> AsyncIterator[bytes]:
         self._streams.setdefault(stream.player, set()).add(stream)
         self._count += 1
         try:
             yield b": open\n\n"
-            while not stream.cut:
+            while not stream.cut and self._clock.now() < until:
                 events = await stream.next()
                 yield _PING if events is None else events
         finally:

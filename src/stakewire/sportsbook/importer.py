@@ -142,8 +142,8 @@ def _has_result_to_give(row: ResultRow, known: dict[SourceKey, SourceMatch], rep
     elif match.state == "void":
         report.skipped.append(BadRow(row.line, f"match {match.id} is void, which is final"))
     elif match.score is not None and match.score != row.score:
-        reason = f"match {match.id} ended {match.score}; use `match correct {match.id} {row.score.home} {row.score.away}`"
-        report.skipped.append(BadRow(row.line, reason))
+        correct = f"match correct {match.id} {row.score.home} {row.score.away}"
+        report.skipped.append(BadRow(row.line, f"match {match.id} ended {match.score}; if not, `{correct}`"))
     elif match.score is not None:
         report.unchanged += 1
     else:

@@ -1,0 +1,1 @@
+"""The sportsbook over HTTP: the clients' API, the page and its API, and their description."""
