@@ -453,8 +453,8 @@ def _report(report: FixturesImported | ResultsImported, bets: int) -> tuple[dict
         "bets": bets,
     }
     text = (
-        f"{report.rows:,} results: {report.results:,} set ({bets:,} bets settled), {report.unchanged:,} known "
-        f"before, {report.unknown:,} of matches that are not here, {len(report.skipped):,} skipped"
+        f"{report.rows:,} results: {report.results:,} set ({bets:,} bets settled), "
+        f"{report.unchanged:,} known before, {report.unknown:,} of matches that are not here, {len(report.skipped):,} skipped"
     )
     return {**document, **skipped}, text
 

@@ -1,4 +1,4 @@
-"""What the sportsbook shows of itself beside delivery: answers, bets, settlement, queues, money on open bets."""
+"""What the sportsbook shows of itself beside delivery: answers, bets, settlement, money on open bets."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class SportsbookMetrics:
         )
         self._bets = Counter(
             "stakewire_sportsbook_bets",
-            "Bets decided: accepted, the wallet's decline, UNKNOWN (rolled back), or late (an answer after that).",
+            "Bets decided: accepted, the wallet's decline, UNKNOWN (rolled back), late (answered after that).",
             ("outcome",),
             registry=registry,
         )
@@ -61,8 +61,14 @@ class SportsbookMetrics:
 
     @staticmethod
     def _gauge(registry: CollectorRegistry, name: str, text: str, *labels: str) -> Gauge:
-        mode = "livesum" if name in ("bets_in_flight", "event_streams") else "mostrecent"
-        return Gauge(f"stakewire_sportsbook_{name}", text, labels, registry=registry, multiprocess_mode=mode)
+        of_each_process = name in ("bets_in_flight", "event_streams")
+        return Gauge(
+            f"stakewire_sportsbook_{name}",
+            text,
+            labels,
+            registry=registry,
+            multiprocess_mode="livesum" if of_each_process else "mostrecent",
+        )
 
     def answered(self, operation: str, code: str, seconds: float) -> None:
         self._answers.labels(operation, code).inc()
@@ -99,7 +105,7 @@ class SportsbookMetrics:
 
 
 class CountAnswers:
-    """Middleware: every answer by operation (the handler's name) and code (of a failure's JSON, else `ok`)."""
+    """Middleware: counts answers by operation (the handler's name) and code (a failure's word, else `ok`)."""
 
     def __init__(self, app: AsgiApp, metrics: SportsbookMetrics, clock: Clock) -> None:
         self._app = app
