@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -70,7 +70,7 @@ class Movements:
         self._max = max_streams
         self._watched: dict[str, _Watched] = {}
 
-    async def follow(self, user: str) -> AsyncIterator[Update]:
+    async def follow(self, user: str) -> AsyncGenerator[Update, None]:
         """The account as it is, then every change; ends when the page lags too far behind.
 
         Raises:
