@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from stakewire.testing.clock import ManualClock
 from stakewire.testing.ids import SeededTokens
+from stakewire.testing.ledger import MemoryLedger
 
-__all__ = ["ManualClock", "SeededTokens"]
+__all__ = ["ManualClock", "MemoryLedger", "SeededTokens"]
