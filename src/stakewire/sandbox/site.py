@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
+import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from typing import Protocol, TypeVar
 
@@ -35,7 +36,6 @@ from stakewire.net.asgi import AccessLog, exception_handlers, json_response, rea
 from stakewire.net.health import health_routes
 from stakewire.net.http import HttpLimits, HttpServer
 from stakewire.net.ratelimit import RateLimiter
-from stakewire.net.tls import server_context
 from stakewire.sandbox.site_config import SiteConfig
 from stakewire.sandbox.site_login import LIFETIME, Logins
 from stakewire.sandbox.site_movements import Movements, Update
@@ -246,17 +246,15 @@ async def serve(
     stop: asyncio.Event,
     ready: Callable[[], None],
     *,
+    tls: ssl.SSLContext | None = None,
     clock: Clock | None = None,
 ) -> None:
     """Run the site on sockets bound before, until `stop` is set; `ready` is called once it answers.
 
     Raises:
-        ConfigError: the pages are not built, or the TLS files cannot be used.
+        ConfigError: the pages are not built.
     """
     clock = SystemClock() if clock is None else clock
-    tls = None
-    if config.tls_cert is not None and config.tls_key is not None:
-        tls = server_context(config.tls_cert, config.tls_key)
     async with (
         aiohttp.ClientSession() as http,
         SportsbookClient(
