@@ -286,9 +286,9 @@ async def _clients(ctx: Context) -> AsyncIterator[Clients]:
 async def _desk(ctx: Context) -> AsyncIterator[_Desk]:
     from stakewire.clock import SystemClock
     from stakewire.money import Currencies
-    from stakewire.sportsbook.app import lease_ids
     from stakewire.sportsbook.importer import Importer
     from stakewire.sportsbook.settlement import Rulings, Settler
+    from stakewire.sportsbook.writers import lease_ids
 
     clock = SystemClock()
     currencies = Currencies.default().with_extra(ctx.settings.currencies)
@@ -454,7 +454,8 @@ def _report(report: FixturesImported | ResultsImported, bets: int) -> tuple[dict
     }
     text = (
         f"{report.rows:,} results: {report.results:,} set ({bets:,} bets settled), "
-        f"{report.unchanged:,} known before, {report.unknown:,} of matches that are not here, {len(report.skipped):,} skipped"
+        f"{report.unchanged:,} known before, {report.unknown:,} of matches that are not here, "
+        f"{len(report.skipped):,} skipped"
     )
     return {**document, **skipped}, text
 

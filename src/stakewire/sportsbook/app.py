@@ -9,6 +9,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import asyncpg
 import structlog
@@ -33,7 +34,6 @@ from stakewire.postgres.migrate import check
 from stakewire.postgres.sportsbook import bets as bet_store
 from stakewire.postgres.sportsbook import matches as match_store
 from stakewire.postgres.sportsbook import settlement as settlement_store
-from stakewire.postgres.sportsbook.clients import take_writer
 from stakewire.sportsbook.access import Access
 from stakewire.sportsbook.bets import Bets, Reaper
 from stakewire.sportsbook.board import Board
@@ -49,6 +49,7 @@ from stakewire.sportsbook.metrics import CountAnswers, SportsbookMetrics
 from stakewire.sportsbook.passwords import Passwords
 from stakewire.sportsbook.settlement import Rulings, Settler
 from stakewire.sportsbook.simulation import Simulation
+from stakewire.sportsbook.writers import lease_ids
 
 _DIRECTORY_SECONDS = 1.0
 _REAPER_SECONDS = 1.0
@@ -58,7 +59,7 @@ _MANY_MATCHES = 10_000  # how far unsettled matches are counted for the gauge
 
 _log = structlog.get_logger("stakewire.sportsbook")
 
-Pool = asyncpg.Pool[asyncpg.Record]
+Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,12 +261,6 @@ async def open_sportsbook(
             )
         finally:
             await poster.close()
-
-
-async def lease_ids(pool: Pool, purpose: str, clock: Clock) -> OwnIds:
-    """Ids for this process: with a writer number nobody had before."""
-    async with pool.acquire() as conn:
-        return OwnIds(await take_writer(conn, purpose, clock.now()))
 
 
 async def _lease_ids(pool: Pool, clock: Clock) -> OwnIds:

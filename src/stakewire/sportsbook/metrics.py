@@ -34,7 +34,7 @@ class SportsbookMetrics:
         )
         self._bets = Counter(
             "stakewire_sportsbook_bets",
-            "Bets decided: accepted, the wallet's decline, UNKNOWN (rolled back), late (answered after that).",
+            "Bets decided: accepted, the wallet's decline, UNKNOWN (rolled back), late (after that).",
             ("outcome",),
             registry=registry,
         )
