@@ -5,7 +5,7 @@ Everything is a function of a number, so that two processes asked for match 17 s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -26,6 +26,7 @@ CLUBS: tuple[tuple[str, int], ...] = (
     ("Millstone City", 52), ("Northquay", 49), ("Osprey Town", 46), ("Pinecrest Athletic", 43),
 )  # fmt: skip
 _ROUNDS = len(CLUBS) - 1
+_MATCHES_PER_ROUND = len(CLUBS) // 2
 _HOME_ADVANTAGE = 12
 
 
@@ -61,15 +62,21 @@ def own_fixture(number: int, kickoff: datetime, league: str = LEAGUE) -> Fixture
 def own_schedule(
     start: datetime, *, matches: int = 24, apart: timedelta = timedelta(hours=3)
 ) -> list[Fixture]:
-    """Return the first matches of our league, the first of them one interval after `start`."""
+    """Return the first matches of our league, the first of them one interval after `start`, on the hour.
+
+    A round takes eight intervals and has one source date, so that no club plays twice on one.
+    """
     first = start.replace(minute=0, second=0, microsecond=0) + apart
-    return [own_fixture(number, first + number * apart) for number in range(matches)]
+    schedule = [own_fixture(number, first + number * apart) for number in range(matches)]
+    return [
+        replace(fixture, source_date=first.date() + timedelta(days=number // _MATCHES_PER_ROUND))
+        for number, fixture in enumerate(schedule)
+    ]
 
 
 def _pairing(number: int) -> tuple[tuple[str, int], tuple[str, int]]:
     """Pair clubs by the circle method: one stays, the others move on by one place each round."""
-    matches_per_round = len(CLUBS) // 2
-    round_number, place = divmod(number, matches_per_round)
+    round_number, place = divmod(number, _MATCHES_PER_ROUND)
     turn = round_number % _ROUNDS
     circle = [CLUBS[0], *(CLUBS[1 + (turn + step) % _ROUNDS] for step in range(_ROUNDS))]
     pair = (circle[place], circle[-1 - place])
