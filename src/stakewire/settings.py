@@ -74,39 +74,48 @@ class Listener(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     host: str = Field(default="127.0.0.1", description="address to listen on")
-    port: Port = 0
-    workers: int = Field(default=1, ge=1, le=64, description="processes that answer")
-    admin_port: Port | None = Field(
-        default=None, description="own port for the admin API, health and metrics"
-    )
+    port: Port = Field(default=0, description="port to listen on; 0 takes a free one")
     tls_cert: Path | None = Field(default=None, description="PEM file with the certificate chain")
     tls_key: Path | None = Field(default=None, description="PEM file with the private key")
     trusted_proxies: Networks = Field(
         default=(), description="networks whose X-Forwarded-* headers are believed"
     )
+
+
+class Service(Listener):
+    """What a side with a database is told besides."""
+
+    workers: int = Field(default=1, ge=1, le=64, description="processes that answer")
+    admin_port: Port | None = Field(
+        default=None, description="own port for the admin API and metrics, away from the public one"
+    )
     database_url: DatabaseUrl = Field(default=None, repr=False, description="this side's own database")
 
 
-class WalletSettings(Listener):
+class WalletSettings(Service):
     """`[wallet]`, `STAKEWIRE_WALLET_...`."""
 
-    port: Port = 8082
+    port: Port = Field(default=8082, description="port to listen on; 0 takes a free one")
     time_zone: str = Field(default="UTC", description="zone of the days, weeks and months of players' limits")
     wrong_signatures_per_minute: int = Field(default=300, ge=1, description="per address; then 429")
 
 
-class SportsbookSettings(Listener):
+class SportsbookSettings(Service):
     """`[sportsbook]`, `STAKEWIRE_SPORTSBOOK_...`."""
 
-    port: Port = 8081
+    port: Port = Field(default=8081, description="port to listen on; 0 takes a free one")
     public_url: str | None = Field(default=None, description="address under which players' browsers reach it")
     simulate: bool = Field(default=False, description="invent matches and play them, as the demo does")
+    auth_attempts_per_minute: int = Field(default=20, ge=1, description="wrong passwords per address")
+    bets_per_minute: int = Field(default=60, ge=1, description="bets of one player")
+    max_payout: int = Field(default=1_000_000, ge=1, description="whole units of a currency one bet may pay")
+    callback_concurrency: int = Field(default=32, ge=1, description="callbacks in flight per client")
 
 
 class SiteSettings(Listener):
     """`[site]`, `STAKEWIRE_SITE_...`: the demo platform's site."""
 
-    port: Port = 8080
+    port: Port = Field(default=8080, description="port to listen on; 0 takes a free one")
     sportsbook_url: str = Field(default="", description="API_URL of the sportsbook")
     sportsbook_username: str = Field(default="", description="USERNAME of the sportsbook's client")
     sportsbook_password: SecretStr = Field(
@@ -161,6 +170,9 @@ SECTIONS: Mapping[str, type[Listener]] = {
     "sportsbook": SportsbookSettings,
     "site": SiteSettings,
 }
+
+
+_FLAGS = {"trusted_proxies": "trusted-proxy"}  # flags whose name is not the field's
 
 
 def load(
@@ -269,7 +281,7 @@ def _explain(
     setting = path[:2] if path[0] in SECTIONS else path[:1]
     place = flags.get(setting[0], {}) if len(setting) == 2 else flags
     if setting[-1] in place:
-        return f"--{setting[-1].replace('_', '-')}: {what}"
+        return f"--{_FLAGS.get(setting[-1], setting[-1].replace('_', '-'))}: {what}"
     variable = PREFIX + "_".join(setting).upper()
     if variable in environment:
         return f"{variable}: {what}"

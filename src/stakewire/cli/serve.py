@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from stakewire.cli.common import Context, command, database_address
-from stakewire.settings import Listener, Settings
+from stakewire.settings import Listener, Service, Settings
 
 if TYPE_CHECKING:
     import socket
+    import ssl
 
     from pydantic import SecretStr
 
@@ -51,7 +52,7 @@ TlsKey = Annotated[Path | None, typer.Option("--tls-key", metavar="FILE", help="
 TrustedProxy = Annotated[
     list[str] | None,
     typer.Option(
-        "--trusted-proxy", metavar="CIDR", help="Proxy whose X-Forwarded-* is believed; repeatable."
+        "--trusted-proxy", metavar="CIDR", help="Proxy whose X-Forwarded-* is believed."
     ),
 ]
 PublicUrl = Annotated[
@@ -70,7 +71,8 @@ class Side:
     name: Name
     listener: Listener
     serve: Serve
-    needs_database: bool = True
+    workers: int = 1
+    admin_port: int | None = None
 
 
 @command(app, "wallet")
@@ -95,7 +97,7 @@ async def wallet(
     async def run(address: str, sockets: list[socket.socket], stop: asyncio.Event, ready: Ready) -> None:
         await serve(wallet_config(ctx.settings, address), sockets, stop, ready=lambda _: ready())
 
-    await _run(ctx, Side("wallet", ctx.settings.wallet, run), stop_with_stdin)
+    await _run(ctx, _service("wallet", ctx.settings.wallet, run), stop_with_stdin)
 
 
 @command(app, "sportsbook")
@@ -104,6 +106,7 @@ async def sportsbook(
     port: Port = None,
     host: Host = None,
     workers: Workers = None,
+    admin_port: AdminPort = None,
     public_url: PublicUrl = None,
     simulate: Simulate = None,
     tls_cert: TlsCert = None,
@@ -115,13 +118,14 @@ async def sportsbook(
     from stakewire.sportsbook.app import serve
 
     flags = _flags(port, host, workers, tls_cert, tls_key, trusted_proxy)
-    ctx = ctx.with_flags(sportsbook={**flags, "public_url": public_url, "simulate": simulate})
+    own = {"admin_port": admin_port, "public_url": public_url, "simulate": simulate}
+    ctx = ctx.with_flags(sportsbook={**flags, **own})
     sportsbook_config(ctx.settings, "")
 
     async def run(address: str, sockets: list[socket.socket], stop: asyncio.Event, ready: Ready) -> None:
         await serve(sportsbook_config(ctx.settings, address), sockets, stop, ready=lambda _: ready())
 
-    await _run(ctx, Side("sportsbook", ctx.settings.sportsbook, run), stop_with_stdin)
+    await _run(ctx, _service("sportsbook", ctx.settings.sportsbook, run), stop_with_stdin)
 
 
 @command(app, "site")
@@ -141,9 +145,9 @@ async def site(
     config = site_config(ctx.settings)
 
     async def run(_: str, sockets: list[socket.socket], stop: asyncio.Event, ready: Ready) -> None:
-        await serve(config, sockets, stop, ready)
+        await serve(config, sockets, stop, ready, tls=_tls(config.tls_cert, config.tls_key))
 
-    await _run(ctx, Side("site", ctx.settings.site, run, needs_database=False), stop_with_stdin)
+    await _run(ctx, Side("site", ctx.settings.site, run), stop_with_stdin)
 
 
 # -- settings into the sides' own configurations ------------------------------------------------
@@ -176,6 +180,10 @@ def sportsbook_config(settings: Settings, database_url: str) -> SportsbookConfig
         public_url=own.public_url,
         egress_allow=settings.egress_allow,
         simulate=own.simulate,
+        auth_attempts_per_minute=own.auth_attempts_per_minute,
+        bets_per_minute=own.bets_per_minute,
+        max_payout=own.max_payout,
+        callback_concurrency=own.callback_concurrency,
     )
 
 
@@ -201,6 +209,10 @@ def site_config(settings: Settings) -> SiteConfig:
     )
 
 
+def _service(name: Name, own: Service, serve: Serve) -> Side:
+    return Side(name, own, serve, own.workers, own.admin_port)
+
+
 def _common(settings: Settings, listener: Listener) -> dict[str, Any]:
     return {
         "data_dir": settings.data,
@@ -212,6 +224,12 @@ def _common(settings: Settings, listener: Listener) -> dict[str, Any]:
         "tls_key": listener.tls_key,
         "trusted_proxies": listener.trusted_proxies,
     }
+
+
+def _tls(cert: Path | None, key: Path | None) -> ssl.SSLContext | None:
+    from stakewire.net.tls import server_context
+
+    return None if cert is None or key is None else server_context(cert, key)
 
 
 def _secret(value: SecretStr | None) -> str | None:
@@ -257,27 +275,28 @@ async def _run(ctx: Context, side: Side, stop_with_stdin: bool) -> None:
         return
     if stop_with_stdin:
         await _stop_with_stdin(stop)
-    sockets = _bind(side.listener)
+    sockets = _bind(side)
     async with _database(ctx.settings, side) as address:
-        if side.listener.workers == 1:
+        if side.workers == 1:
             await side.serve(address, sockets[0], stop, _announce(ctx, side, sockets[0]))
         else:
             await _look_after_workers(ctx, side, sockets, stop, address)
 
 
-def _bind(listener: Listener) -> list[list[socket.socket]]:
+def _bind(side: Side) -> list[list[socket.socket]]:
     """Each worker's sockets: the public one, and behind it the admin one if there is one."""
     from stakewire.net.sockets import bind
 
-    doors = [bind(listener.host, listener.port, listener.workers)]
-    if listener.admin_port is not None:
-        doors.append(bind(listener.host, listener.admin_port, listener.workers))
+    host = side.listener.host
+    doors = [bind(host, side.listener.port, side.workers)]
+    if side.admin_port is not None:
+        doors.append(bind(host, side.admin_port, side.workers))
     return [list(own) for own in zip(*doors, strict=True)]
 
 
 @asynccontextmanager
 async def _database(settings: Settings, side: Side) -> AsyncIterator[str]:
-    if side.name == "site" or not side.needs_database:
+    if side.name == "site":
         yield ""
         return
     async with database_address(settings, side.name, watch=True) as address:
