@@ -42,10 +42,10 @@ WHERE outcome.odds <> excluded.odds OR NOT outcome.active
 -- What a player may look at: matches to come, live ones, and those decided a little while ago. A match that
 -- was decided before its kick-off stays no longer than the others.
 (SELECT id, league, home, away, kickoff, state, home_goals, away_goals, simulated, ruling
- FROM match WHERE state = 'scheduled' AND kickoff > $1 - $3::interval ORDER BY kickoff, id LIMIT $2)
+ FROM match WHERE state = 'scheduled' AND kickoff > $1::timestamptz - $3::interval ORDER BY kickoff, id LIMIT $2)
 UNION ALL
 (SELECT id, league, home, away, kickoff, state, home_goals, away_goals, simulated, ruling
- FROM match WHERE state <> 'scheduled' AND changed_at > $1 - $4::interval ORDER BY changed_at DESC, id LIMIT $2)
+ FROM match WHERE state <> 'scheduled' AND changed_at > $1::timestamptz - $4::interval ORDER BY changed_at DESC, id LIMIT $2)
 
 -- name: list_outcomes
 SELECT id, match_id, market, name, odds, active FROM outcome WHERE match_id = ANY($1::int[]) ORDER BY id
