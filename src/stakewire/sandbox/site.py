@@ -230,7 +230,7 @@ def build_app(config: SiteConfig, site: Site, wallet: Wallet, clock: Clock) -> S
         routes=[
             *site.routes(),
             *health_routes({"wallet": wallet.ready}),
-            Route("/{path:path}", Pages(static_folder()), methods=["GET"]),
+            Route("/{path:path}", Pages(static_folder()).get, methods=["GET"]),
         ],
         middleware=[
             Middleware(AccessLog, clock=clock),

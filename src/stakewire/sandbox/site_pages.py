@@ -40,7 +40,7 @@ class Pages:
         }
         self._files["/"] = folder / "index.html"
 
-    async def __call__(self, request: Request) -> Response:
+    async def get(self, request: Request) -> Response:
         """The file of this path, or 404."""
         path = self._files.get(request.url.path)
         if path is None:
