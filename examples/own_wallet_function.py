@@ -4,7 +4,7 @@
 
 Then send it a callback (the security hash is `my-own-wallet-hash`):
 
-    echo '{"transaction_id":"op-1","action":"bet","user_id":"alice","currency":"EUR","amount":5.25}' > bet.json
+    echo '{"transaction_id":"1","action":"bet","user_id":"alice","currency":"EUR","amount":5.25}' > bet.json
     curl -s http://127.0.0.1:9001/callbacks/transaction --data-binary @bet.json \\
         -H "X-Security-Hash: $(stakewire sign --secret my-own-wallet-hash bet.json)"
 """

@@ -276,7 +276,8 @@ def _show_player(ctx: Context, player: types.Player) -> None:
 def _show_movement(ctx: Context, movement: types.Movement, word: str) -> None:
     again = "  (done before under this id; nothing was moved now)" if movement.replay else ""
     text = (
-        f"{movement.user_id}: {movement.amount} {movement.currency} {word}, balance {movement.balance}{again}\n"
+        f"{movement.user_id}: {word} {movement.amount} {movement.currency}, "
+        f"balance {movement.balance}{again}\n"
         f"id {movement.transaction_id}, wallet id {movement.id}"
     )
     _answer(ctx, movement, text)

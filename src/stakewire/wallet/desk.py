@@ -317,14 +317,16 @@ def _check_user(user_id: str) -> None:
 def _refusal(decline: Decline, user_id: str, currency: str, act: str) -> StakewireError:
     match decline:
         case Decline.USER_NOT_FOUND:
-            return NotFound(f"no player {user_id!r}")
+            return NotFound(f"no player {user_id!r}", code=decline.value)
         case Decline.CURRENCY_MISMATCH:
-            return NotFound(f"player {user_id!r} has no account in {currency}")
+            return NotFound(f"player {user_id!r} has no account in {currency}", code=decline.value)
         case Decline.TRANSACTION_MISMATCH:
             return Conflict(f"the id {act!r} was used for another act; use a new one", code="ID_REUSED")
         case Decline.INSUFFICIENT_FUNDS:
             code = CODES[decline].value
-            return Refused(f"player {user_id!r} has too little money; this id stays refused", code=code)
+            return Refused(
+                f"player {user_id!r} has too little money in {currency}; act {act!r} stays refused", code=code
+            )
         case Decline.UNAVAILABLE:
             return Unavailable("it is not known whether the money moved; send the same id again")
         case _:

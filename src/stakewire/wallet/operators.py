@@ -74,7 +74,7 @@ def check_name(name: str) -> str:
     """Return `name` if it can be part of a URL. Raises InvalidInput."""
     if not NAME.fullmatch(name) or name == CASHIER:
         raise InvalidInput(
-            f"operator name {name!r} is not usable: 1 to 63 of a-z, 0-9 and '-', none at its ends; {CASHIER!r} is taken"
+            f"operator name {name!r} is not usable: 1 to 63 of a-z, 0-9 and inner '-'; {CASHIER!r} is taken"
         )
     return name
 
