@@ -1,7 +1,8 @@
 """A real season: imported, bet on and settled, from the folder named by STAKEWIRE_REAL_DATA.
 
 What is checked is that all of it is understood: every fixture has its odds, every result finds its fixture,
-and a second import changes nothing. What is reported is how long it takes. Without the folder it says so and ends.
+and a second import changes nothing. How long it takes is reported.
+Without the folder it says so and ends.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import time
 from pathlib import Path
 
 from benchmarks.sportsbook import Bench
+
 from stakewire.postgres.embedded import EmbeddedPostgres
 
 FIXTURES = "football/odds_2023_24.csv"

@@ -10,15 +10,15 @@ import hashlib
 import hmac
 import random
 import struct
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
-
-_Item = TypeVar("_Item")
 
 RECENT = 2_000
 """Rollbacks and copies name one of the last so many transactions, as a supplier's retries would."""
+SETTLED = 600
+"""A bet may be rolled back after so many later bets: earlier, with 256 in flight, it could be overtaken."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,19 +50,19 @@ def write_traffic(
     """Write `count` requests to `path`; `run` is part of every id, the same `seed` gives the same traffic."""
     rng = random.Random(f"{run}/{seed}")
     key = hmac.new(secret.encode(), digestmod=hashlib.sha256)
-    recent_bets: list[tuple[str, str, str]] = []
-    recent: list[bytes] = []
+    recent_bets: deque[tuple[str, str, str]] = deque(maxlen=RECENT)
+    recent: deque[bytes] = deque(maxlen=RECENT)
     fresh = 0
     with path.open("wb") as out:
         for number in range(count):
             if recent and rng.random() < 0.01:
-                record = rng.choice(recent)
+                record = recent[int(rng.random() * len(recent))]
             else:
                 fresh += 1
                 record = _fresh(
                     rng, f"{run}-{number:08d}", players, recent_bets, stake_cents, operator, key, host
                 )
-                _remember(recent, record, rng)
+                recent.append(record)
             out.write(struct.pack("<I", len(record)))
             out.write(record)
     return Traffic(path=path, requests=count, fresh=fresh)
@@ -72,7 +72,7 @@ def _fresh(
     rng: random.Random,
     tx_id: str,
     players: Sequence[str],
-    recent_bets: list[tuple[str, str, str]],
+    recent_bets: deque[tuple[str, str, str]],
     stake_cents: tuple[int, int],
     operator: str,
     key: hmac.HMAC,
@@ -85,15 +85,15 @@ def _fresh(
     if kind < 0.95:
         action = "bet" if kind < 0.55 else "result"
         if action == "bet":
-            _remember(recent_bets, (tx_id, user, amount), rng)
+            recent_bets.append((tx_id, user, amount))
         body = (
             f'{{"transaction_id":"{tx_id}","action":"{action}","user_id":"{user}",'
             f'"currency":"EUR","amount":{amount}}}'
         )
         return _request("transaction", body.encode(), operator, key, host)
     target = f"{tx_id}-never-seen"
-    if recent_bets and rng.random() < 0.6:
-        target, user, amount = rng.choice(recent_bets)
+    if len(recent_bets) > SETTLED and rng.random() < 0.6:
+        target, user, amount = recent_bets[int(rng.random() * (len(recent_bets) - SETTLED))]
     body = (
         f'{{"transaction_id":"{tx_id}","rollback_transaction_id":"{target}","action":"rollback",'
         f'"user_id":"{user}","currency":"EUR","amount":{amount}}}'
@@ -110,10 +110,3 @@ def _request(endpoint: str, body: bytes, operator: str, key: hmac.HMAC, host: st
         f"X-Security-Hash: {mac.hexdigest()}\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
-
-
-def _remember(kept: list[_Item], item: _Item, rng: random.Random) -> None:
-    if len(kept) < RECENT:
-        kept.append(item)
-    else:
-        kept[int(rng.random() * RECENT)] = item

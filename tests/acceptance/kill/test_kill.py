@@ -46,8 +46,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation
 
 @pytest.mark.slow
 async def test_no_kill_loses_or_doubles_money(installed: Installation) -> None:
-    """`kill -9` of wallet workers, wallet, sportsbook and PostgreSQL, 20 times in the middle of load: every answer that was given stays given, every balance is what the answers say, every settled bet is paid
-    once, and `stakewire verify` finds nothing.
+    """`kill -9` of wallet workers, wallet, sportsbook and PostgreSQL, 20 times in the middle of load:
+    every answer that was given stays given, every balance is what the answers say, every settled bet is
+    paid once, and `stakewire verify` finds nothing.
     """
     rng = random.Random(SEED)
     print(f"replay with STAKEWIRE_KILL_SEED={SEED} STAKEWIRE_KILL_ROUNDS={ROUNDS}")
