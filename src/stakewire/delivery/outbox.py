@@ -62,6 +62,14 @@ class Recorded:
 
 
 @dataclass(frozen=True, slots=True)
+class Written:
+    """What a recording did: steps taken (the others had lost their lease), callbacks released."""
+
+    taken: int
+    released: int
+
+
+@dataclass(frozen=True, slots=True)
 class Waiting:
     """A client with callbacks to send, and when the first of them may be claimed."""
 
@@ -102,10 +110,10 @@ class Outbox(Protocol):
         """Lease up to `limit` callbacks that are due or whose lease has run out, earliest first."""
         ...
 
-    async def record(self, batch: Sequence[Recorded], *, now: datetime) -> int:
+    async def record(self, batch: Sequence[Recorded], *, now: datetime) -> Written:
         """Store the attempts and their steps, and release what waited behind those that ended.
 
-        Returns how many steps were taken; the others had lost their lease. Safe to repeat.
+        Safe to repeat.
 
         Raises:
             BatchRefused: one of the rows can never be stored.

@@ -5,20 +5,37 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
+from stakewire.clock import SystemClock
 from stakewire.delivery.action import Action
+from stakewire.delivery.breaker import BreakerPolicy
 from stakewire.delivery.outbox import NewCallback
 from stakewire.ids import OwnIds
+from stakewire.net.callback_client import CallbackClient
+from stakewire.net.egress import EgressGuard
 from stakewire.postgres.connect import app_role, open_pool
 from stakewire.postgres.outbox.store import PostgresOutbox, enqueue
+from stakewire.sportsbook.delivery.build import Delivery, build_delivery
+from stakewire.sportsbook.delivery.lane import LaneLimits
+from stakewire.sportsbook.delivery.targets import ClientTarget
+from stakewire.wire.sportsbook.signing import Secret
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+SECRET = "a secret for the tests of delivery"
+QUICK = LaneLimits(
+    breaker=BreakerPolicy(first_pause=0.05, longest_pause=0.2, first_window=8, widest_window=16),
+    timeout=0.3,
+    lease=1.5,
+)
 
 
 @pytest.fixture
@@ -158,7 +175,9 @@ class Receiver:
     async def _serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         line, *header_lines = head.strip().split("\r\n")
-        headers = {name.lower(): value.strip() for name, _, value in (one.partition(":") for one in header_lines)}
+        headers = {
+            name.lower(): value.strip() for name, _, value in (one.partition(":") for one in header_lines)
+        }
         received = Received(line, headers, await reader.readexactly(int(headers.get("content-length", "0"))))
         async with self.changed:
             self.requests.append(received)
@@ -192,3 +211,73 @@ async def receivers() -> AsyncIterator[Callable[..., Awaitable[Receiver]]]:
     yield start
     for receiver in started:
         await receiver.stop()
+
+
+class Targets:
+    """The clients as the sender finds them; a test may change them while it runs."""
+
+    def __init__(self) -> None:
+        self.by_id: dict[int, ClientTarget] = {}
+
+    def set(self, client_id: int, url: str, *, secret: str = SECRET, **values: Any) -> ClientTarget:
+        self.by_id[client_id] = ClientTarget(
+            client_id=client_id, name=f"client-{client_id}", callback_url=url, secret=Secret(secret), **values
+        )
+        return self.by_id[client_id]
+
+    async def target(self, client_id: int) -> ClientTarget | None:
+        return self.by_id.get(client_id)
+
+
+@pytest.fixture
+def targets() -> Targets:
+    return Targets()
+
+
+@pytest.fixture
+async def poster() -> AsyncIterator[CallbackClient]:
+    guard = EgressGuard([ip_network("127.0.0.0/8")])
+    client = CallbackClient(guard, max_connections_per_destination=64, clock=SystemClock())
+    yield client
+    await client.close()
+
+
+@pytest.fixture
+async def deliver(
+    pool: Any, targets: Targets, poster: CallbackClient
+) -> AsyncIterator[Callable[..., Delivery]]:
+    """Starts workers in this process, with quick limits; all are stopped with the test."""
+    stop = asyncio.Event()
+    running: list[asyncio.Task[None]] = []
+
+    def start(limits: LaneLimits | None = None, name: str = "test", **changed: Any) -> Delivery:
+        delivery = build_delivery(
+            pool=pool,
+            targets=targets,
+            poster=changed.get("poster", poster),
+            clock=SystemClock(),
+            chance=random.Random(1).random,
+            worker=name,
+            concurrency=16,
+            registry=CollectorRegistry(),
+            limits=limits or QUICK,
+        )
+        running.append(asyncio.create_task(delivery.run(changed.get("stop", stop))))
+        return delivery
+
+    yield start
+    stop.set()
+    await asyncio.gather(*running)
+
+
+@pytest.fixture
+def until(pool: Any) -> Callable[..., Awaitable[None]]:
+    """Waits until every callback of these is in the state named, however long the machine takes."""
+
+    async def wait(state: str, *ids: int) -> None:
+        query = "SELECT count(*) FROM callback WHERE id = ANY($1::bigint[]) AND state <> $2"
+        async with asyncio.timeout(60):
+            while await pool.fetchval(query, ids, state):
+                await asyncio.sleep(0.01)
+
+    return wait

@@ -31,7 +31,9 @@ def _recorded(claimed: Claimed, now: Any, outcome: Outcome = Outcome.ACCEPTED, *
     return Recorded(claimed, attempt, step)
 
 
-async def _claim(outbox: Any, now: Any, limit: int = 10, client: int = 1, worker: str = "w1") -> list[Claimed]:
+async def _claim(
+    outbox: Any, now: Any, limit: int = 10, client: int = 1, worker: str = "w1"
+) -> list[Claimed]:
     return list(await outbox.claim(client, now=now, until=now + LEASE, limit=limit, worker=worker))
 
 
@@ -64,7 +66,7 @@ async def test_callbacks_of_a_bet_go_one_after_another(
     for expected in (["sending", "blocked", "blocked"], ["answered", "sending", "blocked"]):
         [claimed] = await _claim(outbox, now)
         assert await states(*first, *rest) == expected
-        assert await outbox.record([_recorded(claimed, now)], now=now) == 1
+        assert (await outbox.record([_recorded(claimed, now)], now=now)).taken == 1
     [claimed] = await _claim(outbox, now)
     assert claimed.id == rest[1]
 
@@ -132,9 +134,9 @@ async def test_lease_that_ran_out_is_claimed_again_and_its_old_holder_changes_no
     assert await _claim(outbox, now + LEASE - timedelta(seconds=1)) == []
     later = now + LEASE
     [fresh] = await _claim(outbox, later, worker="other")
-    assert await outbox.record([_recorded(stale, later)], now=later) == 0
+    assert (await outbox.record([_recorded(stale, later)], now=later)).taken == 0
     assert await states(written) == ["sending"]
-    assert await outbox.record([_recorded(fresh, later)], now=later) == 1
+    assert (await outbox.record([_recorded(fresh, later)], now=later)).taken == 1
     assert await states(written) == ["answered"]
 
 
@@ -143,7 +145,7 @@ async def test_recording_twice_is_recording_once(write: Any, outbox: Any, pool: 
     await write(write.new(bet_id=9), write.new(bet_id=9))
     [claimed] = await _claim(outbox, now)
     recorded = _recorded(claimed, now, client_transaction_id="w-1", answer=b"{}")
-    assert [await outbox.record([recorded], now=now), await outbox.record([recorded], now=now)] == [1, 0]
+    assert [(await outbox.record([recorded], now=now)).taken for _ in range(2)] == [1, 0]
     assert await pool.fetchval("SELECT count(*) FROM callback_attempt") == 1
 
 
@@ -208,7 +210,9 @@ async def test_answer_after_the_deadline_changes_nothing_and_is_kept(
     async with pool.acquire() as conn, conn.transaction():
         assert not await record_bet_attempt(conn, bet, late)
     assert await states(bet, rollback) == ["final", "due"]
-    assert await pool.fetchval("SELECT outcome FROM callback_attempt WHERE callback_id = $1", bet) == "accepted"
+    assert (
+        await pool.fetchval("SELECT outcome FROM callback_attempt WHERE callback_id = $1", bet) == "accepted"
+    )
 
 
 async def test_accepted_bet_lets_its_result_go(pool: Any, write: Any, states: Any, now: Any) -> None:
@@ -229,7 +233,9 @@ async def test_transaction_id_is_used_once_per_client(write: Any) -> None:
         await write(write.new(transaction_id="5-result-1"))
 
 
-async def test_waiting_names_each_client_once_with_its_earliest_time(write: Any, outbox: Any, now: Any) -> None:
+async def test_waiting_names_each_client_once_with_its_earliest_time(
+    write: Any, outbox: Any, now: Any
+) -> None:
     """Whatever the queue's length."""
     for client in (3, 1, 2):
         await write(*(write.new(client_id=client) for _ in range(5)), now=now + timedelta(seconds=client))
@@ -239,7 +245,9 @@ async def test_waiting_names_each_client_once_with_its_earliest_time(write: Any,
     ]
 
 
-async def test_role_of_the_sportsbook_cannot_rewrite_attempts(pool: Any, write: Any, outbox: Any, now: Any) -> None:
+async def test_role_of_the_sportsbook_cannot_rewrite_attempts(
+    pool: Any, write: Any, outbox: Any, now: Any
+) -> None:
     """Proof is append-only by privilege, and no callback can be deleted."""
     await write(write.new())
     [claimed] = await _claim(outbox, now)
@@ -260,7 +268,9 @@ async def test_unanswered_sums_up_what_is_at_risk(write: Any, outbox: Any, now: 
     await write(write.new(amount_minor=100), write.new(amount_minor=200))
     [claimed] = await _claim(outbox, now, limit=1)
     await outbox.record([_recorded(claimed, now)], now=now)
-    lines = {(line.action, line.state): (line.callbacks, line.amount_minor) for line in await outbox.unanswered()}
+    lines = {
+        (line.action, line.state): (line.callbacks, line.amount_minor) for line in await outbox.unanswered()
+    }
     left = 300 - (100 if lines[Action.RESULT, State.DUE][1] == 200 else 200)
     assert lines == {
         (Action.BET, State.SENDING): (1, 10**30),

@@ -23,7 +23,9 @@ def _attempt(outcome: Outcome, at: datetime) -> Attempt:
     return Attempt(outcome=outcome, at=at, ms=1)
 
 
-def _live(schedule: RetrySchedule, *, answer_at: datetime | None, chance: float = 0.0) -> tuple[list[float], Step]:
+def _live(
+    schedule: RetrySchedule, *, answer_at: datetime | None, chance: float = 0.0
+) -> tuple[list[float], Step]:
     """Ten days of one callback whose client answers from `answer_at` on: the times sent, and its end."""
     now, sent = START, []
     step = Step(State.DUE, START)

@@ -13,7 +13,15 @@ from typing import Any, ClassVar
 import asyncpg
 
 from stakewire.delivery.action import Action
-from stakewire.delivery.outbox import BatchRefused, Claimed, NewCallback, QueueLine, Recorded, Waiting
+from stakewire.delivery.outbox import (
+    BatchRefused,
+    Claimed,
+    NewCallback,
+    QueueLine,
+    Recorded,
+    Waiting,
+    Written,
+)
 from stakewire.delivery.outcome import Attempt
 from stakewire.delivery.state import ENDED, State, after_bet, first_state
 from stakewire.ids import OwnIds, slot_of
@@ -127,17 +135,19 @@ async def end_lost_bets(conn: Any, bet_ids: Sequence[int], *, reason: str, now: 
     return len(ended)
 
 
-async def _release(conn: Any, taken: Sequence[Any], *, now: datetime) -> None:
-    """Make due what waited behind those of `taken` (bet_id, n, slot, state) that have ended."""
+async def _release(conn: Any, taken: Sequence[Any], *, now: datetime) -> int:
+    """Make due what waited behind those of `taken` (bet_id, n, slot, state) that have ended; count it."""
     ended = [row for row in taken if row[0] is not None and row[3] in ENDED]
-    if ended:
-        await conn.execute(
-            QUERIES["release_next"],
-            [row[0] for row in ended],
-            [row[1] for row in ended],
-            [row[2] for row in ended],
-            now,
-        )
+    if not ended:
+        return 0
+    tag: str = await conn.execute(
+        QUERIES["release_next"],
+        [row[0] for row in ended],
+        [row[1] for row in ended],
+        [row[2] for row in ended],
+        now,
+    )
+    return int(tag.rpartition(" ")[2])
 
 
 class PostgresOutbox:
@@ -167,16 +177,16 @@ class PostgresOutbox:
             for id_, slot, action, path, body, attempts, start in rows
         ]
 
-    async def record(self, batch: Sequence[Recorded], *, now: datetime) -> int:
+    async def record(self, batch: Sequence[Recorded], *, now: datetime) -> Written:
         """See `Outbox.record`."""
         ordered = sorted(batch, key=lambda item: item.claimed.id)  # the order in which `enqueue` locks
         try:
             async with self._pool.acquire() as conn, conn.transaction():
                 taken = await conn.fetch(QUERIES["record_attempts"], *_columns(ordered), now)
-                await _release(conn, taken, now=now)
+                released = await _release(conn, taken, now=now)
         except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as fault:
             raise BatchRefused(str(fault)) from fault
-        return len(taken)
+        return Written(len(taken), released)
 
     async def give_back(self, batch: Sequence[Claimed], *, now: datetime) -> None:
         """See `Outbox.give_back`."""

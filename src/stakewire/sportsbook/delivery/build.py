@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -61,13 +60,31 @@ class Delivery:
     async def _listen(self) -> None:
         """Take the database's hints, over one connection of the pool; a lost one is replaced."""
         while True:
-            with contextlib.suppress(Exception):  # the poll goes on without hints
+            try:
                 async with self._pool.acquire() as conn:
-                    lost = asyncio.Event()
-                    conn.add_termination_listener(lambda *_, lost=lost: lost.set())
-                    await conn.add_listener(CHANNEL, lambda *_: self.worker.wake())
-                    await lost.wait()
+                    await self._listen_on(conn)
+            except Exception as fault:  # the poll goes on without hints
+                _log.info("no hints from the database", error=str(fault) or type(fault).__name__)
             await asyncio.sleep(_LISTEN_AGAIN)
+
+    async def _listen_on(self, conn: Any) -> None:
+        """Pass hints on until the connection is lost."""
+        lost = asyncio.Event()
+
+        def end(*_: object) -> None:
+            lost.set()
+
+        def hint(*_: object) -> None:
+            self.worker.wake()
+
+        conn.add_termination_listener(end)
+        await conn.add_listener(CHANNEL, hint)
+        try:
+            self.worker.wake()  # whatever was announced while nobody listened
+            await lost.wait()
+        finally:
+            conn.remove_termination_listener(end)
+            await conn.remove_listener(CHANNEL, hint)
 
     async def _watch_queue(self) -> None:
         """Show how much waits and how long: read from the database, where other processes' work is too."""
@@ -102,6 +119,7 @@ def build_delivery(
     `worker` names this process in the leases (shown, not relied on); `concurrency` is the number of
     callbacks in flight per client.
     """
+    look = asyncio.Event()
     outbox = PostgresOutbox(pool)
     metrics = DeliveryMetrics(registry)
     sender = Sender(poster, clock)
@@ -111,7 +129,7 @@ def build_delivery(
         )
     shared = Shared(
         outbox=outbox,
-        recorder=Recorder(outbox, clock),
+        recorder=Recorder(outbox, clock, look),
         sender=sender,
         targets=targets,
         metrics=metrics,
@@ -119,6 +137,7 @@ def build_delivery(
         chance=chance,
         worker=worker,
         limits=limits,
+        look=look,
     )
     bets = BetSender(sender, clock, metrics)
     return Delivery(bets, CallbackWorker(shared), metrics, pool, outbox, targets, clock)

@@ -46,6 +46,7 @@ class Shared:
     chance: Chance
     worker: str
     limits: LaneLimits
+    look: asyncio.Event  # set when something may be due; the worker then asks the outbox
 
 
 class Lane:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -15,6 +16,7 @@ _log = structlog.get_logger(__name__)
 MAX_BATCH = 512
 MAX_WAITING = 4096
 _LONGEST_PAUSE = 2.0
+_SOON = timedelta(seconds=1)
 
 
 class Recorder:
@@ -24,8 +26,10 @@ class Recorder:
     recorder may try for as long as it likes, and what no database takes is given up with a log line.
     """
 
-    def __init__(self, outbox: Outbox, clock: Clock) -> None:
+    def __init__(self, outbox: Outbox, clock: Clock, look: asyncio.Event) -> None:
+        """`look` is set when something was made due that the worker would find late by itself."""
         self._outbox = outbox
+        self._look = look
         self._clock = clock
         self._done: list[Recorded] = []
         self._unused: list[Claimed] = []
@@ -82,9 +86,12 @@ class Recorder:
 
     async def _record(self, batch: list[Recorded]) -> None:
         async def write() -> None:
-            taken = await self._outbox.record(batch, now=self._clock.now())
-            if taken < len(batch):
-                _log.warning("attempts recorded after their lease", attempts=len(batch) - taken)
+            now = self._clock.now()
+            written = await self._outbox.record(batch, now=now)
+            if written.taken < len(batch):
+                _log.warning("attempts recorded after their lease", attempts=len(batch) - written.taken)
+            if written.released or any(_is_soon(one.step.due_at, now) for one in batch):
+                self._look.set()
 
         try:
             await _insist(write)
@@ -98,6 +105,10 @@ class Recorder:
 
     async def _give_back(self, claims: list[Claimed]) -> None:
         await _insist(lambda: self._outbox.give_back(claims, now=self._clock.now()))
+
+
+def _is_soon(due_at: datetime | None, now: datetime) -> bool:
+    return due_at is not None and due_at - now < _SOON
 
 
 async def _insist(write: Callable[[], Awaitable[None]]) -> None:

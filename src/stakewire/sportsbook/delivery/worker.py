@@ -27,7 +27,7 @@ class CallbackWorker:
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
         self._lanes: dict[int, Lane] = {}
-        self._look = asyncio.Event()
+        self._look = shared.look
 
     def wake(self) -> None:
         """Something may be due now."""
