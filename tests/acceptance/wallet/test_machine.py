@@ -160,8 +160,8 @@ def test_the_service_answers_as_the_model_says(wallet: WalletProcess) -> None:
         run_state_machine_as_test(
             Machine,
             settings=settings(
-                max_examples=25,
-                stateful_step_count=15,
+                max_examples=12,
+                stateful_step_count=12,
                 deadline=None,
                 suppress_health_check=list(HealthCheck),
             ),
