@@ -51,6 +51,7 @@ class WalletProcess:
     data: Path
     flags: Sequence[str] = ()
     environment: dict[str, str] = field(default_factory=dict)
+    without: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         self.url = ""
@@ -60,7 +61,7 @@ class WalletProcess:
     @property
     def full_environment(self) -> dict[str, str]:
         own = {name: value for name, value in os.environ.items() if not name.startswith("STAKEWIRE_")}
-        return {
+        given = {
             **own,
             "STAKEWIRE_DATA": str(self.data),
             "STAKEWIRE_DATABASE_URL": self.database_url,
@@ -69,6 +70,7 @@ class WalletProcess:
             "STAKEWIRE_WALLET_WRONG_SIGNATURES_PER_MINUTE": "1000000",
             **self.environment,
         }
+        return {name: value for name, value in given.items() if name not in self.without}
 
     @property
     def log(self) -> str:
