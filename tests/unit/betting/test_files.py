@@ -52,7 +52,7 @@ def test_a_fixture_is_read_with_its_average_prices() -> None:
         f"\ufeff{FIXTURES}\r\n{GOOD}\r\n",
         f"{FIXTURES}\r{GOOD}",
         f"\n\n{FIXTURES}\n\n{GOOD}\n   \n,,,,,,,,,\n",
-        f"{FIXTURES.replace(',', ';')}\n{GOOD.replace(',', ';').replace('.', ',').replace('00:00', '00:00')}\n",
+        f"{FIXTURES.replace(',', ';')}\n{GOOD.replace(',', ';').replace('.', ',')}\n",
         f"{FIXTURES.replace(',', chr(9))}\n{GOOD.replace(',', chr(9))}\n",
         f"{FIXTURES.upper().replace('_', ' ')}\n  {GOOD.replace(',', '  ,  ')}  ",
         f"{FIXTURES}\n{GOOD.replace('Anchor Vale', chr(34) + ' Anchor' + chr(0xA0) + '  Vale ' + chr(34))}\n",

@@ -67,7 +67,7 @@ def test_what_is_no_price_is_refused(text: str) -> None:
 
 @given(st.lists(odds, min_size=2, max_size=5))
 def test_fair_chances_sum_to_one(prices: list[Decimal]) -> None:
-    """Whatever the margin, the chances of a market's outcomes sum to exactly 1, in the order of the prices."""
+    """Whatever the margin, the chances of a market sum to exactly 1, in the order of the prices."""
     chances = fair_probabilities(prices)
     assert sum(chances) == 1
     assert all(
