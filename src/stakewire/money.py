@@ -145,29 +145,6 @@ def _written_digits(amount: Decimal) -> int:
     return len(digits) + exponent if amount else 1
 
 
-def value_key(amount: Decimal) -> str:
-    """The same text for the same value, however written: 10, 10.00 and 1e1 give `1E1`, and -0 gives `0`.
-
-    For fingerprints: it never expands an exponent, and takes what is no amount of money too (NaN, 1e400).
-    """
-    negative, digits, exponent = amount.as_tuple()
-    if not isinstance(exponent, int):
-        return str(amount)
-    if not amount:
-        return "0"
-    written = "".join(map(str, digits)).lstrip("0")
-    kept = written.rstrip("0")
-    return f"{'-' if negative else ''}{kept}E{exponent + len(written) - len(kept)}"
-
-
-def recordable(amount: Decimal) -> Decimal | None:
-    """The amount if a database may hold it: finite, at most 38 digits written out; otherwise None.
-
-    A rollback of an unknown target is stored whatever its amount says, even 1e999999999.
-    """
-    return amount if amount.is_finite() and _written_digits(amount) <= MAX_DIGITS else None
-
-
 def parse_amount(text: str, currency: Currency) -> int:
     """Minor units of an amount typed by a person or sent to the admin API: plain notation, `10` or `3.50`.
 

@@ -158,6 +158,24 @@ def agree(raw: bytes) -> None:
     assert same(both(raw), expected)
 
 
+@pytest.mark.parametrize(
+    ("escaped", "text"),
+    [
+        (r"\ud800", "\ud800"),
+        (r"\udc00\udc01", "\udc00\udc01"),
+        (r"\udfb2\ud83c", "\udfb2\ud83c"),
+        (r"\ud83c\u0041", "\ud83cA"),
+        (r"\ud83c\ud83c\udfb2", "\ud83c\U0001f3b2"),
+        (r"\u0041\udfb2", "A\udfb2"),
+        (r"\u0000", "\0"),
+    ],
+)
+def test_surrogates_pair_only_in_order(escaped: str, text: str) -> None:
+    """A high surrogate and the low one right behind it are one character; any other stays alone, unharmed."""
+    raw = f'{{"a":"{escaped}"}}'.encode()
+    assert slow(raw) == both(raw) == stdlib(raw) == {"a": text}
+
+
 @settings(max_examples=300)
 @given(documents())
 @example(b'{"a":"\\"","b":1,"b":2}')
