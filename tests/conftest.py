@@ -24,6 +24,20 @@ class NewDatabase(Protocol):
     def __call__(self, *sides: Side) -> str: ...
 
 
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder for real processes and their databases; one that a failed test left running is stopped.
+
+    Not in pytest's own: it takes away what lets the database's user pass, when another run begins.
+    """
+    path = Path(tempfile.mkdtemp(prefix="stakewire-run-"))
+    yield path
+    for version in path.glob("**/postgres/PG_VERSION"):
+        with EmbeddedPostgres(version.parent.parent):
+            pass
+    shutil.rmtree(path, ignore_errors=True)
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[EmbeddedPostgres]:
     """The run's own server: real, durable, in a folder that goes away with it."""

@@ -1,30 +1,13 @@
-"""Folders for real processes."""
+"""Databases for real processes."""
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import uuid
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from stakewire.postgres.connect import connected
 from stakewire.postgres.embedded import EmbeddedPostgres
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A folder to run in, with `data` for the data; a database that a failed test left there is stopped."""
-    path = Path(tempfile.mkdtemp(prefix="stakewire-run-"))
-    yield path
-    for pgdata in path.rglob("PG_VERSION"):
-        if pgdata.parent.name == "postgres":
-            server = EmbeddedPostgres(pgdata.parent.parent)
-            server.start()
-            server.stop()
-    shutil.rmtree(path, ignore_errors=True)
 
 
 @pytest.fixture

@@ -1,19 +1,21 @@
-"""`stakewire db`: bring the database to this program's schema, or say what differs."""
+"""`stakewire db`: migrate, check, copy and restore the database."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from stakewire.cli.common import Context, command, embedded_or_outside
-from stakewire.errors import ConfigError
+from stakewire.errors import ConfigError, InvalidInput
 
 if TYPE_CHECKING:
     from stakewire.postgres.connect import Side
 
-app = typer.Typer(no_args_is_help=True, help="Migrate and check the database.")
+app = typer.Typer(no_args_is_help=True, help="Migrate, check, copy and restore the database.")
 
+FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The copy, in pg_dump's custom format.")]
 SideOption = Annotated[
     Literal["wallet", "sportsbook"] | None, typer.Option("--side", help="Only this side; both by default.")
 ]
@@ -62,7 +64,47 @@ async def check_command(ctx: Context, side: SideOption = None) -> None:
         raise typer.Exit(ConfigError.exit_code)
 
 
+@command(app, "dump")
+async def dump_command(ctx: Context, file: FileArgument, side: SideOption = None) -> None:
+    """Write a copy of everything as of one moment; the sides may go on meanwhile."""
+    from stakewire.postgres.backup import dump
+
+    sides = _in_one_place(ctx, side)
+    async with embedded_or_outside(ctx.settings, sides[0]) as address:
+        await dump(address, sides, file)
+    ctx.out({"file": str(file), "sides": sides}, f"{' and '.join(sides)} written to {file}")
+
+
+@command(app, "restore")
+async def restore_command(ctx: Context, file: FileArgument, side: SideOption = None) -> None:
+    """Fill an empty database from such a copy, and bring it to this program's schema."""
+    from stakewire.postgres.backup import restore
+    from stakewire.postgres.connect import check_durability, connected
+    from stakewire.postgres.migrate import migrate
+
+    sides = _in_one_place(ctx, side)
+    async with (
+        embedded_or_outside(ctx.settings, sides[0]) as address,
+        connected(address, application_name=_NAME) as conn,
+    ):
+        await check_durability(conn)
+        await restore(conn, address, sides, file)
+        for one in sides:
+            await migrate(conn, one)
+    ctx.out(
+        {"file": str(file), "sides": sides},
+        f"{' and '.join(sides)} restored from {file}; now run: stakewire verify",
+    )
+
+
 _NAME = "stakewire db"
+
+
+def _in_one_place(ctx: Context, side: Side | None) -> tuple[Side, ...]:
+    sides = _sides(side)
+    if len({ctx.settings.side_database_url(one) for one in sides}) > 1:
+        raise InvalidInput("the sides have a database each; name one with --side")
+    return sides
 
 
 def _sides(side: Side | None) -> tuple[Side, ...]:

@@ -155,10 +155,6 @@ class EmbeddedPostgres:
         except (FileNotFoundError, IndexError, ValueError):
             return None
 
-    def tool(self, name: str) -> Path:
-        """Path of a program that came with the server: `psql`, `pg_dump`, `pg_restore`, `pgbench`."""
-        return _binaries() / name
-
     # -- the server's life, under the transition lock --
 
     def _ensure_running(self) -> bool:
@@ -311,7 +307,7 @@ class EmbeddedPostgres:
             user = {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []}
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             done = subprocess.run(
-                [str(_binaries() / program), *arguments],
+                [str(server_program(program)), *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
@@ -333,6 +329,11 @@ class _RunAs(TypedDict, total=False):
     user: int
     group: int
     extra_groups: list[int]
+
+
+def server_program(name: str) -> Path:
+    """Path of a program that comes with the server: `psql`, `pg_dump`, `pg_restore`, `pgbench`."""
+    return _binaries() / name
 
 
 def _binaries() -> Path:

@@ -121,7 +121,7 @@ def _differences(side: Side, carried: list[Migration], applied: list[Applied]) -
 async def _prepare(conn: Any, side: Side) -> None:
     async with conn.transaction():
         await conn.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
-        await _make_roles(conn, side)
+        await make_roles(conn, side)
         await conn.execute(f"CREATE SCHEMA IF NOT EXISTS {side}")
         await conn.execute(
             f"CREATE TABLE IF NOT EXISTS {side}.migration (number int PRIMARY KEY, name text NOT NULL,"
@@ -157,8 +157,12 @@ async def _applied(conn: Any, side: Side) -> list[Applied]:
     return [Applied(row["number"], row["name"], row["checksum"]) for row in rows]
 
 
-async def _make_roles(conn: Any, side: Side) -> None:
-    """Make the side's roles, which belong to the whole server, and let the migrating user act as them."""
+async def make_roles(conn: Any, side: Side) -> None:
+    """Make the side's roles, which belong to the whole server, and let the migrating user act as them.
+
+    Raises:
+        ConfigError: a role is missing and this user may not make it; says what an administrator runs.
+    """
     for role in (app_role(side), read_role(side)):
         if not await conn.fetchval("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", role):
             try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -66,3 +67,42 @@ async def test_check_also_says_what_would_lose_money(empty: str, tmp_path: Path)
     code, doc, _ = _db("check", "--database-url", empty, cwd=tmp_path)
     assert code == 7
     assert any("synchronous_commit=off" in problem for problem in doc["problems"])
+
+
+def test_a_copy_restores_into_an_empty_folder(folder: Path) -> None:
+    """Players, money, sealed secrets and all; ids given out after the copy was taken are not given again."""
+    first, second = ("--data", str(folder / "first")), ("--data", str(folder / "second"))
+    _stakewire("wallet", "operator", "add", "supplier", *first, cwd=folder)
+    _stakewire(
+        "wallet", "player", "add", "alice", "--currency", "EUR", "--deposit", "10.00", *first, cwd=folder
+    )
+    assert _db("dump", "copy", *first, cwd=folder)[0] == 0
+    assert (folder / "copy").stat().st_mode & 0o077 == 0
+    later = _stakewire("wallet", "player", "deposit", "alice", "1.00", "EUR", *first, cwd=folder)
+    assert _db("dump", "copy", *first, cwd=folder)[:2] == (
+        4,
+        {"error": "FILE_EXISTS", "message": "copy exists; choose another name"},
+    )
+
+    shutil.copytree(folder / "first", folder / "second", ignore=shutil.ignore_patterns("postgres*"))
+    assert _db("restore", "copy", *second, cwd=folder)[0] == 0
+    shown = _stakewire("wallet", "player", "show", "alice", *second, cwd=folder)
+    assert shown["accounts"][0]["balance"] == "10.00"
+    again = _stakewire("wallet", "player", "deposit", "alice", "1.00", "EUR", *second, cwd=folder)
+    assert int(again["id"]) > int(later["id"])
+    _stakewire("verify", *second, cwd=folder)
+    assert _db("restore", "copy", *second, cwd=folder)[:1] == (4,)
+
+
+def _stakewire(*arguments: str, cwd: Path) -> Any:
+    """The document of a command that must succeed."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("STAKEWIRE_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "stakewire", *arguments, "--json"],
+        cwd=cwd,
+        env=clean,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout)
