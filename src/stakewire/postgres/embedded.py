@@ -213,11 +213,13 @@ class EmbeddedPostgres:
             self._write(log, "")
             try:
                 self._pg_ctl("start", "-s", "-l", str(log))
-            except Unavailable:
-                words = log.read_text(encoding="utf-8", errors="replace").strip()
+            except Unavailable as failed:
+                # A server that dies before its first word leaves pg_ctl's words alone.
+                words = log.read_text(encoding="utf-8", errors="replace").strip() or failed.message
                 waited = time.monotonic() - began
-                if waited > _START_SECONDS or not any(remains in words for remains in _REMAINS):
-                    reason = " / ".join(words.splitlines()[-4:]) or "it gave no reason"
+                in_the_way = any(remains in words for remains in _REMAINS)
+                if waited > (_START_SECONDS if in_the_way else _BURIAL_SECONDS):
+                    reason = " / ".join(words.splitlines()[-4:])
                     raise Unavailable(f"PostgreSQL in {self._pgdata} does not start: {reason}") from None
                 if waited > _BURIAL_SECONDS:
                     self._bury()
