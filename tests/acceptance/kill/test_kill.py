@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -89,6 +90,8 @@ async def _kill_in_turn(installed: Installation, journal: Journal, slips: Slips,
             await installed.kill_and_restart(victim, rng)
         if ruling := next(rulings, None):
             await _insist(installed, *ruling)
+    for ruling in rulings:
+        await _insist(installed, *ruling)
 
 
 def _rulings() -> list[tuple[str, ...]]:
@@ -105,12 +108,11 @@ async def _settle_everything(installed: Installation) -> None:
     """Decide what is still open, then wait until every callback has its answer."""
     for match in ("1", "5", "6"):
         await _insist(installed, "sportsbook", "match", "result", match, "1", "2")
-    db = await asyncpg.connect(installed.dsn)
-    give_up = time.monotonic() + DRAIN_SECONDS
-    while await db.fetchval(UNANSWERED) or await db.fetchval(OPEN_BETS):
-        assert time.monotonic() < give_up, "callbacks or bets are still open long after the last fault"
-        await asyncio.sleep(0.2)
-    await db.close()
+    async with _reading(installed) as db:
+        give_up = time.monotonic() + DRAIN_SECONDS
+        while any(left := [await db.fetchval(UNANSWERED), await db.fetchval(OPEN_BETS)]):
+            assert time.monotonic() < give_up, f"callbacks and bets still open long after the faults: {left}"
+            await asyncio.sleep(0.2)
 
 
 async def _insist(installed: Installation, *words: str) -> None:
@@ -175,17 +177,17 @@ async def _balances(installed: Installation, players: list[str]) -> dict[str, in
 
 async def _balances_by_bets(installed: Installation) -> dict[str, int]:
     """What the bettors must have, going by the sportsbook's bets alone."""
-    db = await asyncpg.connect(installed.dsn)
-    effects = {row["user_id"]: row["cents"] for row in await db.fetch(EFFECT_OF_BETS)}
-    await db.close()
+    async with _reading(installed) as db:
+        effects = {row["user_id"]: row["cents"] for row in await db.fetch(EFFECT_OF_BETS)}
     return {player: 100_000 + effects.get(player, 0) for player in BETTORS}
 
 
 async def _check_what_players_were_told(installed: Installation, slips: Slips) -> None:
     """A bet shown as accepted is one for ever; a bet shown as refused never is."""
-    db = await asyncpg.connect(installed.dsn)
-    states = {str(row["id"]): row["state"] for row in await db.fetch("SELECT id, state FROM sportsbook.bet")}
-    await db.close()
+    async with _reading(installed) as db:
+        states = {
+            str(row["id"]): row["state"] for row in await db.fetch("SELECT id, state FROM sportsbook.bet")
+        }
     broken = {
         bet: (told, states.get(bet))
         for bet, told in slips.told.items()
@@ -193,6 +195,15 @@ async def _check_what_players_were_told(installed: Installation, slips: Slips) -
         and not (told == "pending" and states.get(bet) is not None)
     }
     assert broken == {}
+
+
+@contextlib.asynccontextmanager
+async def _reading(installed: Installation) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+    db = await asyncpg.connect(installed.dsn)
+    try:
+        yield db
+    finally:
+        await db.close()
 
 
 def _free_ports() -> tuple[int, int]:
