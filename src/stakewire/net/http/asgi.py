@@ -132,6 +132,8 @@ class AsgiExchange:
             if self._head is not None:
                 raise RuntimeError("http.response.start was sent already")
             self._head = message
+            # The head leaves together with the body if that follows at once, and soon if it does not.
+            self._connection.shared.loop.call_soon(self._send_head)
         elif kind == "http.response.body":
             if self._head is None:
                 raise RuntimeError("http.response.start comes before http.response.body")
@@ -142,6 +144,16 @@ class AsgiExchange:
                 await self._connection.drained()
         else:
             raise RuntimeError(f"this server does not understand the message {kind}")
+
+    def _send_head(self) -> None:
+        if self._begun or self._gone or self.answer is not None:
+            return
+        try:
+            data = self._begin(0, more=True)
+        except ValueError:
+            return  # the app is told when it sends the body
+        self._begun = True
+        self._transport.write(data)
 
     def _send_body(self, body: bytes, *, more: bool) -> None:
         data = b"" if self._begun else self._begin(len(body), more=more)

@@ -15,8 +15,8 @@ from stakewire.net.http.request import Request, RequestReader, RequestRefused
 from stakewire.net.http.response import CLOSE, CONTINUE, JSON, error_body
 from stakewire.net.http.shared import HotHandler, Shared
 
-SLICE = 16 * 1024
-"""Bytes given to the parser at once: bounds the pipelined requests that it can find before we may stop it."""
+SLICE = 4 * 1024
+"""Bytes given to the parser at once: bounds the pipelined requests that it finds before we may stop it."""
 
 _DISCARDED_AT_MOST = 1024 * 1024
 _IDENTITY = (b"", b"identity")
@@ -155,12 +155,16 @@ class Connection(asyncio.Protocol):
                 self.update_hold()
 
     def _read_backlog(self) -> None:
-        while self._backlog and not self._held and not self._input_over:
-            data, self._backlog = self._backlog[:SLICE], self._backlog[SLICE:]
-            self._read(data)
-        if self._input_over:
-            self._discard(len(self._backlog))
-            self._backlog = b""
+        data, self._backlog = self._backlog, b""
+        for start in range(0, len(data), SLICE):
+            if self._held or self._input_over:
+                rest = data[start:]
+                if self._held and not self._input_over:
+                    self._backlog = rest
+                else:
+                    self._discard(len(rest))
+                return
+            self._read(data[start : start + SLICE])
 
     def _watch(self, now: float) -> None:
         """A request is arriving: its header, then its body, have their time from the first byte on."""
@@ -337,6 +341,7 @@ class Connection(asyncio.Protocol):
         if self._input_over:
             return  # what follows a `connection: close` is nobody's request
         self._input_over = self._lingers = True
+        self._reader.mid_message = False
         asgi, self._asgi = self._asgi, None
         answer = self.shared.heads.whole(
             refused.status, error_body(refused.code, refused.message), JSON, CLOSE, head_only=False
