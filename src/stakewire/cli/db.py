@@ -68,11 +68,15 @@ async def check_command(ctx: Context, side: SideOption = None) -> None:
 async def dump_command(ctx: Context, file: FileArgument, side: SideOption = None) -> None:
     """Write a copy of everything as of one moment; the sides may go on meanwhile."""
     from stakewire.postgres.backup import dump
+    from stakewire.postgres.connect import connected
 
     sides = _in_one_place(ctx, side)
-    async with embedded_or_outside(ctx.settings, sides[0]) as address:
-        await dump(address, sides, file)
-    ctx.out({"file": str(file), "sides": sides}, f"{' and '.join(sides)} written to {file}")
+    async with (
+        embedded_or_outside(ctx.settings, sides[0]) as address,
+        connected(address, application_name=_NAME) as conn,
+    ):
+        written = await dump(conn, address, sides, file)
+    ctx.out({"file": str(file), "sides": written}, f"{' and '.join(written)} written to {file}")
 
 
 @command(app, "restore")
@@ -88,12 +92,12 @@ async def restore_command(ctx: Context, file: FileArgument, side: SideOption = N
         connected(address, application_name=_NAME) as conn,
     ):
         await check_durability(conn)
-        await restore(conn, address, sides, file)
-        for one in sides:
+        restored = await restore(conn, address, sides, file)
+        for one in restored:
             await migrate(conn, one)
     ctx.out(
-        {"file": str(file), "sides": sides},
-        f"{' and '.join(sides)} restored from {file}; now run: stakewire verify",
+        {"file": str(file), "sides": restored},
+        f"{' and '.join(restored)} restored from {file}; now run: stakewire verify",
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from stakewire.errors import ConfigError, Conflict, Unavailable
+from stakewire.errors import ConfigError, Conflict, NotFound, Unavailable
 from stakewire.postgres.connect import Side
 from stakewire.postgres.embedded import server_program
 from stakewire.postgres.migrate import make_roles
@@ -26,44 +26,59 @@ _SKIP = {
 }
 
 
-async def dump(address: str, sides: Sequence[Side], file: Path) -> None:
-    """Write a copy of the schemas as of one moment; the sides may go on meanwhile.
+async def dump(conn: Any, address: str, sides: Sequence[Side], file: Path) -> list[Side]:
+    """Write a copy of the sides' schemas as of one moment, and give the sides that were there.
+
+    `conn` is a connection to `address`.
 
     Raises:
+        NotFound: none of the schemas is there.
         Conflict: the file exists.
         Unavailable: the copy could not be made; nothing is left of it.
     """
+    present = await _present(conn, sides)
+    if not present:
+        raise NotFound(f"the database has no schema {' or '.join(sides)}")
     try:
         os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     except FileExistsError:
         raise Conflict(f"{file} exists; choose another name", code="FILE_EXISTS") from None
     except OSError as error:
         raise ConfigError(f"{file} cannot be written: {error.strerror}") from None
-    schemas = [f"--schema={side}" for side in sides]
+    schemas = [f"--schema={side}" for side in present]
     try:
         await _run("pg_dump", address, "--format=custom", "--no-owner", f"--file={file}", *schemas)
     except BaseException:
         file.unlink(missing_ok=True)  # noqa: ASYNC240 - one call, at the end of a command
         raise
+    return present
 
 
-async def restore(conn: Any, address: str, sides: Sequence[Side], file: Path) -> None:
-    """Fill an empty database from a copy, all or nothing; `conn` is a connection to `address`.
+async def restore(conn: Any, address: str, sides: Sequence[Side], file: Path) -> list[Side]:
+    """Fill an empty database from a copy, all or nothing, and give the sides that were in it.
+
+    `conn` is a connection to `address`.
 
     Raises:
         Conflict: one of the schemas is there already.
         Unavailable: the file cannot be read back; nothing was changed.
     """
-    for side in sides:
-        if await conn.fetchval("SELECT to_regnamespace($1) IS NOT NULL", side):
-            raise Conflict(
-                f"the database has a schema {side} already; restore into an empty database", code="NOT_EMPTY"
-            )
+    if present := await _present(conn, sides):
+        raise Conflict(
+            f"the database has a schema {present[0]} already; restore into an empty database",
+            code="NOT_EMPTY",
+        )
     for side in sides:
         await make_roles(conn, side)
     await _run("pg_restore", address, "--single-transaction", "--exit-on-error", "--no-owner", str(file))
-    for side in sides:
+    restored = await _present(conn, sides)
+    for side in restored:
         await conn.fetchval(_SKIP[side], SKIPPED_WRITERS)
+    return restored
+
+
+async def _present(conn: Any, sides: Sequence[Side]) -> list[Side]:
+    return [side for side in sides if await conn.fetchval("SELECT to_regnamespace($1) IS NOT NULL", side)]
 
 
 async def _run(program: str, address: str, *arguments: str) -> None:
