@@ -105,7 +105,7 @@ def _parse_ordinary(endpoint: Endpoint, raw: bytes) -> Transaction | None:
         return None
     try:
         asked = _DECODER.decode(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     quotes = raw.count(b'"')
     if endpoint is Endpoint.ROLLBACK:
