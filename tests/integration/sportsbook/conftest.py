@@ -133,9 +133,7 @@ class World:
         outcome = await self.outcome(match_id, name)
         return Slip(slip_id or uuid4(), outcome.id, outcome.odds, stake)
 
-    async def bet(
-        self, session: PageSession, match_id: int, name: str = "1", stake: str = "5.00"
-    ) -> BetRow:
+    async def bet(self, session: PageSession, match_id: int, name: str = "1", stake: str = "5.00") -> BetRow:
         """A bet, decided as the wallet says."""
         return await self.bets.place(session, await self.slip(match_id, name, stake))
 

@@ -6,11 +6,11 @@ from collections.abc import Awaitable
 from datetime import timedelta
 
 import pytest
+from tests.integration.sportsbook.conftest import World
 
 from stakewire.errors import ConfigError, Conflict, InvalidInput, NotFound, Refused, StakewireError
 from stakewire.sportsbook.access import Forbidden, InvalidCredentials, InvalidToken, TooManyRequests
 from stakewire.sportsbook.directory import ClientDirectory
-from tests.integration.sportsbook.conftest import World
 
 
 async def code_of(work: Awaitable[object]) -> str:

@@ -8,11 +8,11 @@ from decimal import Decimal
 from uuid import uuid4
 
 import pytest
+from tests.integration.sportsbook.conftest import NewSportsbook, World
 
 from stakewire.betting.bets import BetState
 from stakewire.errors import Conflict, NotFound, Refused
 from stakewire.sportsbook.bets import OddsChanged, Slip
-from tests.integration.sportsbook.conftest import NewSportsbook, World
 
 FIRST = [("bet", 500)]
 ROLLED_BACK = [("bet", 500), ("rollback-bet", 500)]

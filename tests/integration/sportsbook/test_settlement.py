@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from tests.integration.sportsbook.conftest import NewSportsbook, World
 
 from stakewire.betting.bets import BetState
 from stakewire.betting.markets import Score
@@ -12,7 +13,6 @@ from stakewire.errors import Conflict, NotFound
 from stakewire.money import Currencies
 from stakewire.sportsbook.access import PageSession
 from stakewire.sportsbook.settlement import Settler
-from tests.integration.sportsbook.conftest import NewSportsbook, World
 
 HOME, AWAY, DRAW = Score(2, 0), Score(0, 1), Score(1, 1)
 
@@ -148,7 +148,9 @@ async def test_a_settlement_that_was_killed_is_finished_by_the_next_process(
     async with world.book.pool.acquire() as conn:  # a chunk that was never committed
         transaction = conn.transaction()
         await transaction.start()
-        await conn.execute("UPDATE bet SET state = 'won', payout = 1, applied_ruling = 1 WHERE state = 'accepted'")
+        await conn.execute(
+            "UPDATE bet SET state = 'won', payout = 1, applied_ruling = 1 WHERE state = 'accepted'"
+        )
         await transaction.rollback()
     survivor = await new_sportsbook()
     assert await settler(survivor, chunk=3).settle_all() == 4

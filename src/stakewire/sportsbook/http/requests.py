@@ -130,6 +130,7 @@ def handlers() -> dict[Any, ExceptionHandler]:
             asyncpg.InterfaceError,
             asyncpg.exceptions.OperatorInterventionError,
             asyncpg.exceptions.InsufficientResourcesError,
+            asyncpg.exceptions.ObjectNotInPrerequisiteStateError,  # the database takes no connections
         ),
         database_away,
     )
