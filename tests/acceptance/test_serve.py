@@ -9,6 +9,7 @@ import socket
 import ssl
 import subprocess
 import urllib.request
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -159,6 +160,19 @@ def test_an_outside_database_must_have_been_migrated(folder: Path, postgres_empt
     assert {one["side"] for one in json.loads(migrated.stdout)["applied"]} == {"wallet", "sportsbook"}
     with Running("serve", "wallet", "--port", "0", "--database-url", postgres_empty, cwd=folder) as running:
         assert get(f"{_address(running, 'wallet')}/health/ready")[0] == 200
+
+
+@pytest.mark.parametrize("side", ["wallet", "sportsbook"])
+async def test_a_side_needs_no_more_than_its_own_role(folder: Path, database_url: str, side: str) -> None:
+    """A database user who was granted the side's role and nothing else can run it, and do nothing more."""
+    user = f"{side}_service_{uuid.uuid4().hex[:8]}"
+    async with connected(database_url, application_name="tests") as conn:
+        await conn.execute(f"CREATE ROLE {user} LOGIN IN ROLE stakewire_{side}_app")
+    url = database_url.replace("postgres@", f"{user}@")
+    assert stakewire("db", "check", "--side", side, "--database-url", url, cwd=folder).returncode == 0
+    assert stakewire("db", "migrate", "--side", side, "--database-url", url, cwd=folder).returncode == 7
+    with Running("serve", side, "--port", "0", "--database-url", url, cwd=folder) as running:
+        assert get(f"{_address(running, side)}/health/ready")[0] == 200
 
 
 def test_a_database_that_is_away_is_told_from_a_wrong_setting(folder: Path) -> None:

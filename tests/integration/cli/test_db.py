@@ -72,26 +72,24 @@ async def test_check_also_says_what_would_lose_money(empty: str, tmp_path: Path)
 def test_a_copy_restores_into_an_empty_folder(folder: Path) -> None:
     """Players, money, sealed secrets and all; ids given out after the copy was taken are not given again."""
     first, second = ("--data", str(folder / "first")), ("--data", str(folder / "second"))
-    _stakewire("wallet", "operator", "add", "supplier", *first, cwd=folder)
-    _stakewire(
-        "wallet", "player", "add", "alice", "--currency", "EUR", "--deposit", "10.00", *first, cwd=folder
-    )
-    assert _db("dump", "copy", *first, cwd=folder)[0] == 0
-    assert (folder / "copy").stat().st_mode & 0o077 == 0
-    later = _stakewire("wallet", "player", "deposit", "alice", "1.00", "EUR", *first, cwd=folder)
-    assert _db("dump", "copy", *first, cwd=folder)[:2] == (
-        4,
-        {"error": "FILE_EXISTS", "message": "copy exists; choose another name"},
-    )
-
+    with EmbeddedPostgres(folder / "first"):  # runs throughout, as it does beside `up`
+        _stakewire("wallet", "operator", "add", "supplier", *first, cwd=folder)
+        account = ("--currency", "EUR", "--deposit", "10.00")
+        _stakewire("wallet", "player", "add", "alice", *account, *first, cwd=folder)
+        assert _db("dump", "copy", *first, cwd=folder)[0] == 0
+        assert (folder / "copy").stat().st_mode & 0o077 == 0
+        later = _stakewire("wallet", "player", "deposit", "alice", "1.00", "EUR", *first, cwd=folder)
+        code, doc, _ = _db("dump", "copy", *first, cwd=folder)
+        assert (code, doc["error"]) == (4, "FILE_EXISTS")
     shutil.copytree(folder / "first", folder / "second", ignore=shutil.ignore_patterns("postgres*"))
-    assert _db("restore", "copy", *second, cwd=folder)[0] == 0
-    shown = _stakewire("wallet", "player", "show", "alice", *second, cwd=folder)
-    assert shown["accounts"][0]["balance"] == "10.00"
-    again = _stakewire("wallet", "player", "deposit", "alice", "1.00", "EUR", *second, cwd=folder)
-    assert int(again["id"]) > int(later["id"])
-    _stakewire("verify", *second, cwd=folder)
-    assert _db("restore", "copy", *second, cwd=folder)[:1] == (4,)
+    with EmbeddedPostgres(folder / "second"):
+        assert _db("restore", "copy", *second, cwd=folder)[0] == 0
+        shown = _stakewire("wallet", "player", "show", "alice", *second, cwd=folder)
+        assert shown["accounts"][0]["balance"] == "10.00"
+        again = _stakewire("wallet", "player", "deposit", "alice", "1.00", "EUR", *second, cwd=folder)
+        assert int(again["id"]) > int(later["id"])
+        _stakewire("verify", *second, cwd=folder)
+        assert _db("restore", "copy", *second, cwd=folder)[0] == 4
 
 
 def _stakewire(*arguments: str, cwd: Path) -> Any:
