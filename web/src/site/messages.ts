@@ -60,7 +60,7 @@ const en = {
   balanceAfter: 'Balance after',
   walletId: 'Wallet',
   operatorId: 'Operator',
-  copy: (what: string, id: string) => `Copy ${what} id ${id}`,
+  copy: 'Copy',
   copied: 'Copied',
   footer: 'Stakewire runs with play money here. Betting for real money needs a licence.',
 }
@@ -125,7 +125,7 @@ const ar: Messages = {
   balanceAfter: 'الرصيد بعدها',
   walletId: 'المحفظة',
   operatorId: 'المشغّل',
-  copy: (what, id) => `نسخ رقم ${what} ${id}`,
+  copy: 'نسخ',
   copied: 'نُسخ',
   footer: 'يعمل Stakewire هنا بنقود لعب. المراهنة بمال حقيقي تتطلب ترخيصًا.',
 }

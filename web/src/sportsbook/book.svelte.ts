@@ -138,10 +138,11 @@ export class Book {
   }
 
   #takeMatches(matches: Match[]): void {
-    if (this.frozen) {
-      this.#waiting = matches
-      return
-    }
+    if (this.frozen) this.#waiting = matches
+    else this.#show(matches)
+  }
+
+  #show(matches: Match[]): void {
     const before = new Map(this.matches.flatMap(outcomesOf).map((outcome) => [outcome.id, outcome.odds]))
     const until = Date.now() + MOVE_SHOWN_MS
     for (const outcome of matches.flatMap(outcomesOf)) {
@@ -162,8 +163,8 @@ export class Book {
   }
 
   #correctOdds(outcomeId: string, odds: string): void {
-    const change = (outcome: Outcome) => (outcome.id === outcomeId ? { ...outcome, odds } : outcome)
-    this.#takeMatches(this.matches.map((match) => ({ ...match, markets: match.markets.map((market) => ({ ...market, outcomes: market.outcomes.map(change) })) })))
+    this.#show(withOdds(this.matches, outcomeId, odds)) // on a frozen screen too: the player is asked about it now
+    if (this.#waiting !== null) this.#waiting = withOdds(this.#waiting, outcomeId, odds)
   }
 
   find(outcomeId: string): { match: Match; outcome: Outcome } | null {
@@ -200,6 +201,11 @@ export class Book {
 
 function outcomesOf(match: Match): Outcome[] {
   return match.markets.flatMap((market) => market.outcomes)
+}
+
+function withOdds(matches: Match[], outcomeId: string, odds: string): Match[] {
+  const change = (outcome: Outcome) => (outcome.id === outcomeId ? { ...outcome, odds } : outcome)
+  return matches.map((match) => ({ ...match, markets: match.markets.map((market) => ({ ...market, outcomes: market.outcomes.map(change) })) }))
 }
 
 function withMatch(matches: Match[], changed: Match): Match[] {

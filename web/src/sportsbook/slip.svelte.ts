@@ -55,6 +55,11 @@ export class BetSlip {
     return this.phase.kind === 'sending' || this.phase.kind === 'checking'
   }
 
+  /** The price that the slip holds; none once the bet stands. */
+  get held(): Selection | null {
+    return this.phase.kind === 'accepted' ? null : this.selection
+  }
+
   /** Stake times odds in minor units; `null` while the stake is no amount. */
   get potentialMinor(): bigint | null {
     const stake = readStake(this.stakeText, this.#exponent)
