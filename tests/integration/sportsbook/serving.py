@@ -83,14 +83,18 @@ async def served(config: SportsbookConfig, sockets: list[socket.socket] | None =
     address: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     task = asyncio.create_task(serve(config, sockets or bind("127.0.0.1", 0), stop, ready=address.set_result))
     try:
-        await asyncio.wait({task, address}, return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            task.result()
-        yield address.result()
+        task.add_done_callback(lambda ended: _tell(ended, address))
+        yield await address
     finally:
         stop.set()
         with suppress(asyncio.CancelledError):
             await task
+
+
+def _tell(ended: asyncio.Task[None], address: asyncio.Future[str]) -> None:
+    """A server that could not start says why to whoever waits for its address."""
+    if not address.done() and not ended.cancelled() and (error := ended.exception()) is not None:
+        address.set_exception(error)
 
 
 class Browser:

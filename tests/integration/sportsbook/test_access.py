@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
-from tests.integration.sportsbook.conftest import World
+from tests.integration.sportsbook.conftest import MASTER_KEY, World
 
 from stakewire.errors import ConfigError, Conflict, InvalidInput, NotFound, Refused, StakewireError
+from stakewire.postgres.crypto import Vault
 from stakewire.sportsbook.access import Forbidden, InvalidCredentials, InvalidToken, TooManyRequests
 from stakewire.sportsbook.directory import ClientDirectory
 
@@ -61,8 +64,6 @@ async def test_wrong_passwords_are_limited_by_address(world: World) -> None:
 
 async def test_a_launch_link_works_once_and_for_a_minute(world: World) -> None:
     """Used or old, it opens nothing; of many at once, one gets in."""
-    import asyncio
-
     acme = world.book.directory.find("acme")
     assert acme is not None
     start = world.book.access.start_session
@@ -178,13 +179,11 @@ async def test_a_new_security_hash_signs_from_its_time_on(world: World) -> None:
 
 async def test_a_client_whose_secret_cannot_be_opened_stops_nobody_else(world: World) -> None:
     """Sealed with another master key, it is left out; the others are served."""
-    from stakewire.postgres.crypto import Vault
-
     await world.client("second")
-    row = await world.book.pool.fetchrow("SELECT sealed FROM client_secret ORDER BY id LIMIT 1")
+    stored: bytes = await world.book.pool.fetchval("SELECT sealed FROM client_secret ORDER BY id LIMIT 1")
     other = Vault([b"another key, of thirty-two bytes"])
     with pytest.raises(ConfigError):
-        other.open(row["sealed"], "sportsbook client acme security hash")
+        other.open(stored, "sportsbook client acme security hash")
     sealed = other.seal("x" * 20, "sportsbook client acme security hash")
     await world.book.pool.execute(
         "INSERT INTO client_secret (client_id, sealed, signs_from, created_at)"
@@ -192,7 +191,7 @@ async def test_a_client_whose_secret_cannot_be_opened_stops_nobody_else(world: W
         sealed,
         world.clock.now(),
     )
-    directory = ClientDirectory(world.book.pool, Vault.from_settings(_KEY, None), world.clock)  # type: ignore[arg-type]
+    directory = ClientDirectory(world.book.pool, Vault.from_settings(MASTER_KEY, Path()), world.clock)
     await directory.reload()
     assert directory.find("acme") is None
     assert directory.find("second") is not None
@@ -242,6 +241,3 @@ async def test_acts_on_clients_are_kept(world: World) -> None:
     assert [row["act"] for row in acts] == ["client.add", "client.set", "client.rotate", "client.disabled"]
     with pytest.raises(NotFound):
         await world.clients.get("nobody")
-
-
-_KEY = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="

@@ -140,7 +140,7 @@ async def test_simulated_matches_are_offered_played_and_ended(world: World) -> N
         ended += await simulation.step()
     assert ended == 59
     states = await world.book.pool.fetch("SELECT state, count(*) FROM match GROUP BY state")
-    count = dict(states)
+    count = {row["state"]: row["count"] for row in states}
     assert count["scheduled"] == 12, "ten ahead and two being played"
     assert count["void"] >= 1
     assert count["finished"] + count["void"] == ended
