@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from tests.model import ASKED, Model, Player, Rules, Stored
 
 from stakewire.ledger.types import (
     CASHIER,
@@ -22,7 +23,6 @@ from stakewire.ledger.types import (
 )
 from stakewire.money import Currencies
 from stakewire.testing.clock import ManualClock
-from tests.model import ASKED, Model, Player, Rules, Stored
 
 CURRENCIES = Currencies({"EUR": 2, "JPY": 0, "BTC": 8})
 START = datetime(2026, 1, 30, 23, 40, tzinfo=UTC)  # a Friday: week, month and year turn soon

@@ -53,7 +53,8 @@ class BatchReport(NamedTuple):
 class Committer:
     """The only writer of transactions in this process: one connection, one batch in flight.
 
-    `observe` is called after every batch. Not thread-safe: everything happens on one event loop.
+    `guess` False decides every batch under locks, which is the better start where several processes share
+    all players. `observe` is called after every batch. Not thread-safe: everything happens on one event loop.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Committer:
         max_batch: int = MAX_BATCH,
         max_waiting: int = MAX_WAITING,
         cached_players: int = CACHED_PLAYERS,
+        guess: bool = True,
         observe: Callable[[BatchReport], None] | None = None,
     ) -> None:
         self._store = store
@@ -77,6 +79,7 @@ class Committer:
         self._max_batch = max_batch
         self._max_waiting = max_waiting
         self._cached_players = cached_players
+        self._guesses = guess
         self._observe = observe
         self._waiting: deque[tuple[LedgerRequest, Answer]] = deque()
         self._players: OrderedDict[str, PlayerState] = OrderedDict()
@@ -294,7 +297,7 @@ class Committer:
         if self._locked_left > 0:
             self._locked_left -= 1
             return False
-        return True
+        return self._guesses
 
     def _guess_failed(self) -> None:
         self._locked_left = self._locked_run

@@ -6,6 +6,7 @@ from collections import defaultdict
 from datetime import UTC, datetime
 
 from hypothesis import settings
+from tests.ledger_machine import CURRENCIES, LedgerMachine
 
 from stakewire.ids import OwnIds
 from stakewire.ledger.batch import BatchState, keys_of, resolve
@@ -13,7 +14,6 @@ from stakewire.ledger.decide import Moment
 from stakewire.ledger.limits import Calendar
 from stakewire.ledger.types import LedgerRequest, Limit, Outcome, Status
 from stakewire.testing import MemoryLedger
-from tests.ledger_machine import CURRENCIES, LedgerMachine
 
 
 class PureLedger(LedgerMachine):

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
+from tests.ledger_machine import CURRENCIES
+from tests.unit.ledger.test_machine import PureLedger
 
 from stakewire.ledger import batch, decide
 from stakewire.ledger.decide import Decision
 from stakewire.ledger.store import BatchConflict
 from stakewire.ledger.types import Decline, Kind, LedgerRequest, PlayerState, Status, Transaction
 from stakewire.money import InvalidAmount, to_minor
-from tests.ledger_machine import CURRENCIES
-from tests.unit.ledger.test_machine import PureLedger
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 

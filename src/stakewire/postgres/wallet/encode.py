@@ -25,54 +25,61 @@ from stakewire.ledger.types import (
 )
 
 _KINDS = tuple(Kind)
+_NUMBERS = {kind: int(kind) for kind in Kind}  # an IntEnum's own text is slow to make
 _DECLINES = {decline.value: decline for decline in Decline}
 
 
 def plan_arguments(plan: Plan) -> list[Any]:
     """The arguments of the query `write_batch`. Accounts come in id order: so their rows are locked."""
-    changes = sorted(plan.accounts.items())
+    changes = [change for _, change in sorted(plan.accounts.items())]
     rows = plan.transactions
     return [
         plan.entry_id,
         plan.at,
-        [account_id for account_id, _ in changes],
-        [change.new.slot for _, change in changes],
-        [change.old_version for _, change in changes],
-        _numbers([change.old_balance for _, change in changes]),
-        _numbers([change.new.balance for _, change in changes]),
-        [change.new.seq for _, change in changes],
+        number_array([change.new.account_id for change in changes]),
+        number_array([change.new.slot for change in changes]),
+        number_array([change.old_version for change in changes]),
+        number_array([change.old_balance for change in changes]),
+        number_array([change.new.balance for change in changes]),
+        number_array([change.new.seq for change in changes]),
         [row.tx_id for row in rows],
-        [row.operator_id for row in rows],
-        [row.own_id for row in rows],
-        [row.slot for row in rows],
-        [row.account_id for row in rows],
-        [row.seq for row in rows],
-        [row.kind for row in rows],
-        [row.altered for row in rows],
+        number_array([row.operator_id for row in rows]),
+        number_array([row.own_id for row in rows]),
+        number_array([row.slot for row in rows]),
+        number_array([row.account_id for row in rows]),
+        number_array([row.seq for row in rows]),
+        number_array([_NUMBERS[row.kind] for row in rows]),
+        number_array([row.altered for row in rows]),
         [row.user_id for row in rows],
         [row.currency for row in rows],
-        _numbers([row.amount for row in rows]),
-        _numbers([row.delta for row in rows]),
-        _numbers([row.balance_after for row in rows]),
+        number_array([row.amount for row in rows]),
+        number_array([row.delta for row in rows]),
+        number_array([row.balance_after for row in rows]),
         [row.decline for row in rows],
         [row.target_id for row in rows],
         [row.fingerprint for row in rows],
         [row.raw for row in rows],
-        [posting.slot for posting in plan.house],
-        [posting.operator_id for posting in plan.house],
+        number_array([posting.slot for posting in plan.house]),
+        number_array([posting.operator_id for posting in plan.house]),
         [posting.currency for posting in plan.house],
-        _numbers([posting.delta for posting in plan.house]),
+        number_array([posting.delta for posting in plan.house]),
         [reversal.target_id for reversal in plan.reversals],
-        [reversal.operator_id for reversal in plan.reversals],
+        number_array([reversal.operator_id for reversal in plan.reversals]),
         [reversal.by_tx_id for reversal in plan.reversals],
-        [reversal.slot for reversal in plan.reversals],
+        number_array([reversal.slot for reversal in plan.reversals]),
         _rare(plan),
     ]
 
 
-def _numbers(values: Sequence[int | str | None]) -> str:
-    """A numeric[] as PostgreSQL reads it from text."""
-    return "{" + ",".join(["NULL" if value is None else str(value) for value in values]) + "}"
+def number_array(values: Sequence[int | str | None]) -> str:
+    """Numbers or truth values as PostgreSQL reads an array from text.
+
+    The driver's binary arrays cost the client several times as much: it asks of every element whether it
+    is a container itself.
+    """
+    if None in values:
+        values = ["NULL" if value is None else value for value in values]
+    return "{" + ",".join(map(str, values)) + "}"
 
 
 def _rare(plan: Plan) -> str | None:

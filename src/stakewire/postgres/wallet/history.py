@@ -25,7 +25,7 @@ _MAX_OWN_ID: Final = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class HistoryItem:
-    """A transaction on one of a player's accounts. `amount` is as asked, in whole units; others in minor ones.
+    """A transaction on one of a player's accounts. `amount` is as asked, in whole units.
 
     `altered` counts what asked for something else: differing copies, and the rollback itself if it
     named another amount than its target's.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,7 +22,7 @@ from stakewire.ledger.store import (
 )
 from stakewire.ledger.types import PlayerState, Transaction, TxKey
 from stakewire.postgres.queries import Queries
-from stakewire.postgres.wallet.encode import plan_arguments, players_of, transaction_of
+from stakewire.postgres.wallet.encode import number_array, plan_arguments, players_of, transaction_of
 
 QUERIES: Final = Queries("stakewire.postgres.wallet.queries", "ledger.sql")
 if TYPE_CHECKING:
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 STATEMENT_SECONDS: Final = 5.0
 """A statement that takes longer is given up with its connection; bets have 5 s to answer."""
+
+_RECONNECTS: Final = 2
+"""The pool may hold a connection that died unnoticed; the one after it is new."""
 
 # Somebody else was there first: a changed account, a taken id, deadlock, serialization failure, lock timeout.
 _CONFLICTS: Final = frozenset({"SW001", "23505", "40P01", "40001", "55P03"})
@@ -62,14 +65,17 @@ class PostgresLedger:
 
     async def reconnect(self) -> None:
         """See `LedgerStore.reconnect`."""
-        await self._drop()
-        try:
-            async with asyncio.timeout(self._seconds):
-                self._conn = await self._pool.acquire()
-                await self._conn.execute(QUERIES.prepare_session)
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        for attempt in range(_RECONNECTS):
             await self._drop()
-            raise StoreUnavailable(f"no connection to PostgreSQL: {error}") from error
+            try:
+                async with asyncio.timeout(self._seconds):
+                    self._conn = await self._pool.acquire()
+                    await self._conn.execute(QUERIES.prepare_session)
+                return
+            except Exception as error:  # whatever it is, there is no connection
+                await self._drop()
+                if attempt == _RECONNECTS - 1:
+                    raise StoreUnavailable(f"no connection to PostgreSQL: {error}") from error
 
     async def close(self) -> None:
         """See `LedgerStore.close`."""
@@ -81,7 +87,7 @@ class PostgresLedger:
         """End the connection, whatever it is doing: the server rolls back what its client left."""
         conn, self._conn = self._conn, None
         if conn is not None:
-            conn.terminate()
+            _end(conn)
             await self._pool.release(conn)
 
     async def read_players(self, user_ids: Sequence[str], since: date) -> list[PlayerState]:
@@ -93,7 +99,7 @@ class PostgresLedger:
         """See `Reader.read_known`."""
         keys = list(keys)
         ids = [tx_id for _, tx_id in keys]
-        operators = [operator_id for operator_id, _ in keys]
+        operators = number_array([operator_id for operator_id, _ in keys])
         return [transaction_of(row) for row in await self._fetch(QUERIES.read_known, ids, operators)]
 
     async def write(self, plan: Plan) -> None:
@@ -138,13 +144,19 @@ class PostgresLedger:
         Not by cancelling the statement: a COMMIT that waits for a standby would then count as done.
         """
         conn = self._conn
-        if conn is None or conn.is_closed():
-            raise StoreUnavailable("the connection to PostgreSQL was lost")
-        timer = asyncio.get_running_loop().call_later(self._seconds, conn.terminate)
+        if conn is None:
+            raise StoreUnavailable("there is no connection to PostgreSQL")
+        timer = asyncio.get_running_loop().call_later(self._seconds, _end, conn)
         try:
             yield conn
         finally:
             timer.cancel()
+
+
+def _end(conn: Connection) -> None:
+    """Close at once; the pool has taken a connection back already that was lost while it was idle."""
+    with suppress(asyncpg.InterfaceError):
+        conn.terminate()
 
 
 class _LockedBatch:
@@ -169,7 +181,7 @@ def _sorted_errors(*, lost: type[LedgerFailure]) -> Iterator[None]:
         raise lost(f"the connection to PostgreSQL was lost: {error}") from error
     except asyncpg.PostgresError as error:
         raise _meaning(error, lost) from error
-    except (OSError, TimeoutError, asyncpg.InterfaceError) as error:
+    except (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         raise lost(f"the connection to PostgreSQL was lost: {error}") from error
 
 
