@@ -123,7 +123,7 @@ def accept(received: Received) -> bytes:
     return http(b'{"error":null,"transaction_id":"' + own_id.encode() + b'"}')
 
 
-Script = Callable[[Received], "bytes | None | Awaitable[bytes | None]"]
+Script = Callable[[Received], "bytes | Awaitable[bytes | None] | None"]
 
 
 @dataclass

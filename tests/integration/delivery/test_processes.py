@@ -49,7 +49,7 @@ def _arrived(receiver: Any) -> list[str]:
 async def test_killed_worker_loses_no_callback(
     write: Any, receivers: Any, until: Any, start: Start, pool: Any
 ) -> None:
-    """kill -9 with callbacks in flight and under lease: their leases run out, and the next worker sends them."""
+    """kill -9 with callbacks in flight: their leases run out, and the next worker sends them."""
     released = asyncio.Event()
 
     async def script(_: Any) -> bytes:
@@ -99,7 +99,7 @@ async def test_workers_share_a_queue_without_sending_twice(
 async def test_worker_that_slept_through_its_lease_does_no_harm(
     write: Any, receivers: Any, until: Any, start: Start, pool: Any
 ) -> None:
-    """SIGSTOP for longer than the lease: another delivers, and the one that wakes neither sends nor overwrites."""
+    """SIGSTOP for longer than the lease: another delivers; the one that wakes does nothing more."""
     released = asyncio.Event()
 
     async def script(_: Any) -> bytes:

@@ -200,7 +200,7 @@ async def test_callbacks_of_a_bet_arrive_in_order_and_never_two_at_once(
 async def test_dead_client_holds_up_nobody_else(
     write: Any, deliver: Any, targets: Any, receivers: Any, until: Any, states: Any
 ) -> None:
-    """One takes connections and never answers: the other gets all of its callbacks while the first gets none."""
+    """One takes connections and never answers: the other is given all of its callbacks meanwhile."""
     dead, alive = await receivers(_never), await receivers()
     targets.set(1, dead.url)
     targets.set(2, alive.url)
@@ -212,6 +212,23 @@ async def test_dead_client_holds_up_nobody_else(
     assert "answered" not in await states(*stuck)
     assert len(alive.requests) == 300
     assert dead.most_in_flight <= 16
+
+
+async def test_dead_client_behind_the_same_address_holds_up_nobody_else(
+    write: Any, deliver: Any, targets: Any, receivers: Any, until: Any
+) -> None:
+    """Two clients of one hosting company: the path that hangs takes no connection from the other."""
+
+    async def script(received: Any) -> bytes | None:
+        return await _never(received) if "/dead/" in received.line else http(SUCCESS)
+
+    receiver = await receivers(script)
+    targets.set(1, f"{receiver.url}/dead")
+    targets.set(2, f"{receiver.url}/alive")
+    await write(*(write.new(client_id=1) for _ in range(300)))
+    flowing = await write(*(write.new(client_id=2) for _ in range(300)))
+    deliver()
+    await until("answered", *flowing)
 
 
 async def test_client_that_comes_back_gets_everything_once(

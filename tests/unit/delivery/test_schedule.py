@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -43,7 +44,7 @@ def test_dead_client_is_tried_as_the_contract_says_and_then_parked() -> None:
     """0, 1, 5, 30 s, 2, 10, 30 min after each other, hourly for 7 days, then parked: never dropped."""
     sent, end = _live(UNTIL_ANSWERED, answer_at=None)
     assert sent[:7] == [0, 1, 6, 36, 156, 756, 2556]
-    hours = [later - earlier for earlier, later in zip(sent[6:], sent[7:], strict=False)]
+    hours = [later - earlier for earlier, later in pairwise(sent[6:])]
     assert hours == [3600.0] * 168
     assert end == Step(State.PARKED)
 

@@ -191,15 +191,22 @@ class Lane:
             self._shared.recorder.give_back(list(self._claimed))
             self._claimed.clear()
 
-    async def stop(self) -> None:
+    async def stop(self, grace: float) -> None:
         """Claim no more, give back what was not sent, and let what is in flight come to its end."""
         self._stopping = True
         if self._filling is not None:
             self._changed.set()
-            await asyncio.wait([self._filling])
+            await asyncio.wait([self._filling], timeout=grace)
         self._give_back()
         if self._sending:
-            await asyncio.wait(self._sending)
+            await asyncio.wait(self._sending, timeout=grace)
+
+    def cancel(self) -> None:
+        """End now; what is under lease is claimed again when the lease runs out."""
+        self._stopping = True
+        for task in (self._filling, *self._sending):
+            if task is not None:
+                task.cancel()
 
 
 class Pace:

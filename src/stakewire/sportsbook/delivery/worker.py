@@ -43,10 +43,13 @@ class CallbackWorker:
                 pause = await self._wake_lanes()
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._look.wait(), pause)
-            await asyncio.gather(*(lane.stop() for lane in self._lanes.values()))
+            grace = self._shared.limits.timeout + _LAST_WRITE
+            await asyncio.gather(*(lane.stop(grace) for lane in self._lanes.values()))
             with contextlib.suppress(TimeoutError):  # without a database the leases run out instead
                 await asyncio.wait_for(self._shared.recorder.flushed(), _LAST_WRITE)
         finally:
+            for lane in self._lanes.values():
+                lane.cancel()
             stopper.cancel()
             recording.cancel()
             await asyncio.gather(stopper, recording, return_exceptions=True)
