@@ -22,6 +22,7 @@ from typing import Protocol, TypeVar
 
 import aiohttp
 import msgspec
+import structlog
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -30,7 +31,7 @@ from starlette.routing import Route
 
 from stakewire.client import SportsbookClient
 from stakewire.clock import Clock, SystemClock
-from stakewire.errors import InvalidInput, StakewireError, Unauthorized
+from stakewire.errors import InvalidInput, StakewireError, Unauthorized, Unavailable
 from stakewire.money import Currencies
 from stakewire.net.asgi import AccessLog, exception_handlers, json_response, read_body
 from stakewire.net.health import health_routes
@@ -41,6 +42,8 @@ from stakewire.sandbox.site_login import LIFETIME, Logins
 from stakewire.sandbox.site_movements import Movements, Update
 from stakewire.sandbox.site_pages import Pages, SecurityHeaders, static_folder
 from stakewire.sandbox.site_wallet import Wallet
+
+log = structlog.get_logger("stakewire.site")
 
 T = TypeVar("T")
 
@@ -53,7 +56,7 @@ KEY = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 class Sportsbook(Protocol):
     """The one call of the contract that a site makes for its players."""
 
-    async def start_session(self, user_id: str, currency: str, lang: str | None = None) -> str: ...
+    async def start_session(self, user_id: str, currency: str, *, lang: str | None = None) -> str: ...
 
 
 class LoginBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -146,7 +149,12 @@ class Site:
         """Start a session at the sportsbook for whoever is logged in."""
         user = self._user(request)
         body = await _json(request, SessionBody)
-        url = await self._sportsbook.start_session(user, self._config.currency, lang=body.lang[:16])
+        try:
+            url = await self._sportsbook.start_session(user, self._config.currency, lang=body.lang[:16])
+        except StakewireError as error:
+            # Wrong credentials are the platform's trouble with its supplier, not the player's.
+            log.warning("no sportsbook session", error=error.code, message=error.message)
+            raise Unavailable("the sportsbook cannot be opened at the moment") from error
         return json_response({"url": url, "origin": self._config.frame_origin}, headers=NO_STORE)
 
     async def deposit(self, request: Request) -> Response:
