@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.acceptance.wallet.service import SECRET, WalletClient, WalletProcess, running
+from tests.acceptance.wallet.service import MASTER_KEY, SECRET, WalletClient, WalletProcess, running
 from tests.conftest import NewDatabase
 
 _numbers = itertools.count(1)
@@ -22,6 +25,30 @@ def wallet(new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory) 
             made = client.admin("POST", "/operators", {"name": name, "security_hash": SECRET})
             assert made.status == 201, made.body
         yield process
+
+
+@dataclass(frozen=True)
+class Mounted:
+    """Where the mounted callbacks answer."""
+
+    port: int
+    prefix: str
+
+
+@pytest.fixture(scope="session")
+def mounted(wallet: WalletProcess) -> Iterator[Mounted]:
+    """Another process on the same database, with the callbacks as plain ASGI below a prefix."""
+    script = Path(__file__).with_name("mounted_app.py")
+    words = [sys.executable, str(script), wallet.database_url, str(wallet.data), MASTER_KEY]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    try:
+        port, prefix = process.stdout.readline().decode().split()
+        yield Mounted(int(port), prefix)
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+        process.stdout.close()
 
 
 @pytest.fixture

@@ -191,6 +191,26 @@ class WalletClient:
         return next(str(account["balance"]) for account in accounts if account["currency"] == currency)
 
 
+class MountedClient(WalletClient):
+    """Callbacks go to an application that mounts them under `prefix`; everything else to the wallet."""
+
+    def __init__(self, port: int, mounted_port: int, prefix: str) -> None:
+        super().__init__(port)
+        self._prefix = prefix
+        self._mounted = WalletClient(mounted_port)
+
+    def close(self) -> None:
+        super().close()
+        self._mounted.close()
+
+    def send(
+        self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+    ) -> Reply:
+        if path.startswith("/callbacks/"):
+            return self._mounted.send(method, self._prefix + path, body, headers)
+        return super().send(method, path, body, headers)
+
+
 def signed(raw: bytes, secret: str = SECRET) -> dict[str, str]:
     """The headers of a callback."""
     return {"X-Security-Hash": Secret(secret).sign(raw), "Content-Type": "application/json"}
