@@ -1,4 +1,4 @@
-"""Hostile play against a ledger and the reference model side by side; what it plays against is a subclass's."""
+"""Hostile play against a ledger and the reference model side by side; the ledger is a subclass's."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ async def open_bench(
     connect_to: str | None = None,
     **options: Any,
 ) -> AsyncIterator[Bench]:
-    """A bench on a migrated database; `connect_to` is another way to the same database for the committer alone."""
+    """A bench on a migrated database; `connect_to` is another way to it, for the committer alone."""
     clock = clock or SystemClock()
     pool = await open_pool(dsn, schema="wallet", role="stakewire_wallet_app", min_size=1, max_size=4)
     writing = (
@@ -100,7 +100,7 @@ async def add_operators(dsn: str, *numbers: int) -> None:
     try:
         for number in numbers:
             await conn.execute(
-                "INSERT INTO wallet.operator (id, name, created_at) VALUES ($1, $2, now()) ON CONFLICT DO NOTHING",
+                "INSERT INTO wallet.operator (id, name, created_at) VALUES ($1, $2, now())",
                 number,
                 f"operator-{number}",
             )

@@ -1,4 +1,4 @@
-"""Lost connections, an absent database and refused values: what is answered is true, and nothing happens twice."""
+"""Lost connections, an absent database, refused values: what is answered is true, nothing happens twice."""
 
 from __future__ import annotations
 
@@ -36,12 +36,11 @@ async def cut_at_the_write(
 ) -> Any:
     """A bench whose committer loses its connection at the next write, or, under locks, at its COMMIT."""
     await add_operators(dsn, 2)
-    async with cut_proxy(dsn, folder) as proxy:
-        async with open_bench(dsn, connect_to=proxy.dsn, guess=guess) as bench:
-            await bench.open_player("ann", "EUR", deposit="10.00")
-            await bench.at_once([ask(Kind.RESULT, "warm", "0")])  # every statement is prepared now
-            plant_cut(monkeypatch, proxy, cut, guess=guess)
-            yield bench, proxy
+    async with cut_proxy(dsn, folder) as proxy, open_bench(dsn, connect_to=proxy.dsn, guess=guess) as bench:
+        await bench.open_player("ann", "EUR", deposit="10.00")
+        await bench.at_once([ask(Kind.RESULT, "warm", "0")])  # every statement is prepared now
+        plant_cut(monkeypatch, proxy, cut, guess=guess)
+        yield bench, proxy
 
 
 def plant_cut(monkeypatch: pytest.MonkeyPatch, proxy: CutProxy, cut: Cut, *, guess: bool) -> None:
@@ -96,7 +95,7 @@ async def test_a_connection_lost_at_the_commit(
 async def test_a_database_that_stays_away_is_never_a_success_or_a_decline(
     database_url: str, socket_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Committed, answer lost, and no way back: UNAVAILABLE; when the database is back the stored answer stands."""
+    """Committed, answer lost, no way back: UNAVAILABLE; once the database is back the stored answer stands."""
     async with cut_at_the_write(monkeypatch, database_url, socket_folder, Cut.AFTER, guess=True) as (
         bench,
         _,
@@ -116,7 +115,7 @@ async def test_a_database_that_stays_away_is_never_a_success_or_a_decline(
 
 
 async def test_backends_killed_again_and_again(database_url: str) -> None:
-    """Connections ended at random under load: what was answered is stored so, and copies get the same answer."""
+    """Connections ended under load: what was answered is stored so, and copies get the same answer."""
     await add_operators(database_url, 2)
     dice = random.Random(11)
     users = [f"u{number}" for number in range(8)]

@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 class PostgresLedgerMachine(LedgerMachine):
-    """Every run has players and ids of its own in one database; its batches go to one committer or the other."""
+    """Every run has players and ids of its own; its batches go to one committer or the other."""
 
     dsn: ClassVar[str]
     runs: ClassVar[Iterator[int]] = itertools.count()
@@ -108,7 +108,7 @@ class PostgresLedgerMachine(LedgerMachine):
 
 
 def test_the_ledger_on_postgresql_is_the_models(database_url: str) -> None:
-    """Whatever comes, in whatever order, through whichever process: answers and balances are the contract's."""
+    """Whatever comes, in whatever order, through either process: answers and balances are the model's."""
     with asyncio.Runner() as runner:
         runner.run(add_operators(database_url, 2, 3, 4))
     PostgresLedgerMachine.dsn = database_url

@@ -68,13 +68,14 @@ async def open_players(bench: Bench, marks: list[str]) -> None:
 async def balances(bench: Bench) -> dict[str, int]:
     """By player, from the database."""
     rows = await bench.pool.fetch(
-        "SELECT user_id, balance::bigint FROM wallet.player AS p JOIN wallet.account AS a ON a.player_id = p.id"
+        "SELECT user_id, balance::bigint"
+        " FROM wallet.player AS p JOIN wallet.account AS a ON a.player_id = p.id"
     )
     return {row["user_id"]: row["balance"] for row in rows}
 
 
 async def test_every_order_one_after_another(database_url: str) -> None:
-    """Each request answered before the next is sent: every order ends with the right money and stable answers."""
+    """Each answered before the next is sent: every order ends with the right money and stable answers."""
     await add_operators(database_url, 2)
     async with open_bench(database_url) as bench:
         cases = {f"s{number}": order for number, order in enumerate(orders())}

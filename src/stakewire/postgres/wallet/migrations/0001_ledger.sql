@@ -236,8 +236,13 @@ BEGIN
         decode(v.fingerprint, 'hex'), decode(v.raw, 'hex'), p_at
     FROM (
         SELECT x.*, row_number() OVER (PARTITION BY x.tx_id, x.operator_id) AS place
-        FROM jsonb_to_recordset(p_rare -> 'altered') AS x (tx_id text, operator_id int, slot smallint,
-            kind smallint, user_id text, currency text, amount numeric, fingerprint text, raw text)
+        FROM (
+            SELECT DISTINCT ON (tx_id, operator_id, fingerprint) *
+            FROM jsonb_to_recordset(p_rare -> 'altered') AS y (tx_id text, operator_id int, slot smallint,
+                kind smallint, user_id text, currency text, amount numeric, fingerprint text, raw text)
+        ) AS x
+        WHERE NOT EXISTS (SELECT FROM wallet.altered_copy AS c WHERE c.tx_id = x.tx_id
+            AND c.operator_id = x.operator_id AND c.fingerprint = decode(x.fingerprint, 'hex'))
     ) AS v
     WHERE v.place + (SELECT count(*) FROM wallet.altered_copy AS c
                      WHERE c.tx_id = v.tx_id AND c.operator_id = v.operator_id) <= 16
