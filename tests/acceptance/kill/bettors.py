@@ -12,6 +12,7 @@ from typing import Any
 import aiohttp
 from tests.acceptance.kill.installation import Installation
 
+LEAGUE = "KILL"
 RETRY_SECONDS = 0.1
 
 
@@ -54,7 +55,11 @@ class Bettor:
         """Bet on whatever is open; a lost answer is asked for again under the same slip, never guessed."""
         while not stop.is_set():
             listed = await self._ask("GET", f"{url}/v1/page/matches")
-            open_matches = [match for match in listed["matches"] if match["state"] == "scheduled"]
+            open_matches = [
+                match
+                for match in listed["matches"]
+                if match["league"] == LEAGUE and match["state"] == "scheduled"
+            ]
             if not open_matches:
                 return
             outcome = rng.choice(rng.choice(rng.choice(open_matches)["markets"])["outcomes"])

@@ -7,6 +7,7 @@ import contextlib
 import os
 import random
 import socket
+import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
@@ -16,7 +17,7 @@ from pathlib import Path
 import aiohttp
 import asyncpg
 import pytest
-from tests.acceptance.kill.bettors import Bettor, Slips
+from tests.acceptance.kill.bettors import LEAGUE, Bettor, Slips
 from tests.acceptance.kill.direct import OPENING_CENTS, Journal, Operator
 from tests.acceptance.kill.installation import DIRECT, CommandFailed, Installation, running_in
 
@@ -26,7 +27,7 @@ VICTIMS = ("wallet worker", "sportsbook", "postgres", "wallet")
 DIRECT_PLAYERS = [f"direct-{number}" for number in range(16)]
 BETTORS = [f"bettor-{number}" for number in range(8)]
 MATCHES = 6
-DRAIN_SECONDS = 120
+DRAIN_SECONDS = 90
 
 UNANSWERED = "SELECT count(*) FROM sportsbook.callback WHERE state NOT IN ('answered', 'final')"
 OPEN_BETS = "SELECT count(*) FROM sportsbook.bet WHERE state IN ('pending', 'accepted')"
@@ -39,9 +40,12 @@ EFFECT_OF_BETS = """
 
 
 @pytest.fixture
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    folder = tmp_path_factory.mktemp("kill")
-    with running_in(folder, _free_ports()) as made:
+def installed() -> Iterator[Installation]:
+    """Outside pytest's own folder, which every run of pytest shuts to PostgreSQL's user again."""
+    with (
+        tempfile.TemporaryDirectory(prefix="stakewire-kill-", ignore_cleanup_errors=True) as name,
+        running_in(Path(name), _free_ports()) as made,
+    ):
         yield made
 
 
@@ -54,7 +58,7 @@ async def test_no_kill_loses_or_doubles_money(installed: Installation) -> None:
     rng = random.Random(SEED)
     print(f"replay with STAKEWIRE_KILL_SEED={SEED} STAKEWIRE_KILL_ROUNDS={ROUNDS}")
     await installed.start()
-    await _import_matches(installed)
+    matches = await _import_matches(installed)
     await _create_players(installed)
     journal, slips, stop = Journal(), Slips(), asyncio.Event()
     operator = Operator(f"{installed.wallet_url}/callbacks/{DIRECT}", installed.secret, journal, rng)
@@ -65,9 +69,9 @@ async def test_no_kill_loses_or_doubles_money(installed: Installation) -> None:
             load.create_task(operator.run(DIRECT_PLAYERS, stop))
             for bettor in bettors:
                 load.create_task(bettor.bet_until(stop, installed.sportsbook_url, rng))
-            await _kill_in_turn(installed, journal, slips, rng)
+            await _kill_in_turn(installed, matches, journal, slips, rng)
             stop.set()
-    await _settle_everything(installed)
+    await _settle_everything(installed, matches)
     await operator.check_stable()
 
     assert journal.faults == []
@@ -80,9 +84,11 @@ async def test_no_kill_loses_or_doubles_money(installed: Installation) -> None:
     await installed.command("verify")
 
 
-async def _kill_in_turn(installed: Installation, journal: Journal, slips: Slips, rng: random.Random) -> None:
+async def _kill_in_turn(
+    installed: Installation, matches: list[str], journal: Journal, slips: Slips, rng: random.Random
+) -> None:
     """Each victim in turn, each time only after traffic has flowed again on both ways since the last one."""
-    rulings = iter(_rulings())
+    rulings = iter(_rulings(matches))
     for _ in range(ROUNDS):
         for victim in rng.sample(VICTIMS, len(VICTIMS)):
             await _progress(journal, slips)
@@ -94,19 +100,20 @@ async def _kill_in_turn(installed: Installation, journal: Journal, slips: Slips,
         await _insist(installed, *ruling)
 
 
-def _rulings() -> list[tuple[str, ...]]:
-    """What is decided while processes die: results, a void, a correction. Match 1 stays open."""
+def _rulings(matches: list[str]) -> list[tuple[str, ...]]:
+    """What is decided while processes die: results, a void, a correction. The first match stays open."""
+    _, won, void, drawn, *_ = matches
     return [
-        ("sportsbook", "match", "result", "2", "2", "1"),
-        ("sportsbook", "match", "void", "3"),
-        ("sportsbook", "match", "result", "4", "0", "0"),
-        ("sportsbook", "match", "correct", "2", "0", "3"),
+        ("sportsbook", "match", "result", won, "2", "1"),
+        ("sportsbook", "match", "void", void),
+        ("sportsbook", "match", "result", drawn, "0", "0"),
+        ("sportsbook", "match", "correct", won, "0", "3"),
     ]
 
 
-async def _settle_everything(installed: Installation) -> None:
+async def _settle_everything(installed: Installation, matches: list[str]) -> None:
     """Decide what is still open, then wait until every callback has its answer."""
-    for match in ("1", "5", "6"):
+    for match in (matches[0], *matches[4:]):
         await _insist(installed, "sportsbook", "match", "result", match, "1", "2")
     async with _reading(installed) as db:
         give_up = time.monotonic() + DRAIN_SECONDS
@@ -137,19 +144,22 @@ async def _progress(journal: Journal, slips: Slips) -> None:
             await asyncio.sleep(0.01)
 
 
-async def _import_matches(installed: Installation) -> None:
+async def _import_matches(installed: Installation) -> list[str]:
+    """Fixtures of a league of our own; the ids of its matches."""
     kickoff = datetime.now(UTC) + timedelta(hours=2)
     prices = ",".join(
         f"market_average_{name}" for name in ("home_win", "draw", "away_win", "over_2.5", "under_2.5")
     )
     rows = [f"league,kickoff_utc,home_team,away_team,{prices}"]
     rows += [
-        f"KILL,{kickoff:%Y-%m-%d %H:%M:%S}+00:00,Home {number},Away {number},2.40,3.30,3.10,1.95,1.90"
+        f"{LEAGUE},{kickoff:%Y-%m-%d %H:%M:%S}+00:00,Home {number},Away {number},2.40,3.30,3.10,1.95,1.90"
         for number in range(1, MATCHES + 1)
     ]
     path: Path = installed.folder / "fixtures.csv"
     path.write_text("\n".join(rows) + "\n")
     await installed.command("sportsbook", "import", str(path))
+    listed = await installed.command("sportsbook", "match", "list", "--league", LEAGUE)
+    return sorted((str(match["id"]) for match in listed["matches"]), key=int)
 
 
 async def _create_players(installed: Installation) -> None:
