@@ -71,7 +71,7 @@ class HttpLedger(LedgerMachine):
         return found
 
     @rule(user=st.sampled_from(sorted(ACCOUNTS)), status=st.sampled_from([Status.ACTIVE, Status.BLOCKED]))
-    def change_standing(self, user: str, status: Status) -> None:  # type: ignore[override]
+    def change_standing(self, user: str, status: Status) -> None:
         """Blocks and unblocks, which leave an exclusion as it is."""
         word = "block" if status is Status.BLOCKED else "unblock"
         assert self._player("POST", user, f"/{word}").json["status"] == status.value
@@ -96,7 +96,7 @@ class HttpLedger(LedgerMachine):
             body = {"kind": kind, "per": per, "currency": currency, "amount": amount}
             assert self._player("PUT", user, "/limits", body).status == 200
 
-    def wait(self, hours: int) -> None:  # type: ignore[override]
+    def wait(self, hours: int) -> None:
         """Not a rule here: the service has a clock of its own."""
 
     def _player(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
@@ -62,7 +64,7 @@ def test_the_service_keeps_to_its_document(
         phases=[Phase.explicit, Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    def keeps(case: schemathesis.Case) -> None:
+    def keeps(case: Any) -> None:
         case.call_and_validate(
             base_url=wallet.url, headers={"Authorization": f"Bearer {ADMIN_TOKEN}"}, checks=CHECKS
         )

@@ -260,3 +260,21 @@ def _until(condition: Any, within: float = 10.0) -> None:
     end = time.monotonic() + within
     while not condition():
         assert time.monotonic() < end, "it never came"
+
+
+def test_metrics_of_several_workers_are_one(fresh_wallet: WalletProcess) -> None:
+    """Whichever worker is asked answers for all of them."""
+    fresh_wallet.flags = ("--workers", "2")
+    with running(fresh_wallet):
+        with fresh_wallet.client() as client:
+            client.admin("POST", "/operators", {"name": "acme", "security_hash": SECRET})
+        for _ in range(30):
+            with fresh_wallet.client() as client:  # a new connection each, so that both workers get some
+                client.callback("acme", bet(tx(), "nobody", "1"))
+        name = b'stakewire_wallet_answers_total{action="bet",code="USER_NOT_FOUND",operator="acme"} '
+
+        def counted() -> bool:
+            with fresh_wallet.client() as client:
+                return name + b"30.0" in client.send("GET", "/metrics").body
+
+        _until(counted)

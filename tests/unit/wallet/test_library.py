@@ -115,10 +115,10 @@ class LibraryLedger(LedgerMachine):
     def stand(self, user: str, status: Status, excluded_until: datetime | None) -> None:
         pass  # read from the model at each callback
 
-    def set_limit(self) -> None:  # type: ignore[override]
+    def set_limit(self) -> None:
         pass
 
-    def play_to_the_limit(self) -> None:  # type: ignore[override]
+    def play_to_the_limit(self) -> None:
         pass
 
     def limit(self, user: str, currency: str, limits: list[Limit]) -> None:
