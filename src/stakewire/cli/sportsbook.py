@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from stakewire.postgres.sportsbook.matches import ListedMatch
     from stakewire.sportsbook.clients import Clients, NewCredentials
     from stakewire.sportsbook.importer import FixturesImported, Importer, ResultsImported
-    from stakewire.sportsbook.settlement import Decision, Progress, Rulings, Settler
+    from stakewire.sportsbook.settlement import Decision, Progress, Rulings, Settled, Settler
 
 app = typer.Typer(no_args_is_help=True, help="Clients, matches and callbacks of the sportsbook.")
 client_app = typer.Typer(no_args_is_help=True, help="Platforms that integrate this sportsbook.")
@@ -185,15 +185,14 @@ async def import_file(
     raw = _read(file)
     async with _desk(ctx) as desk:
         report = await desk.importer.load(raw, kickoff_from=start)
-        if isinstance(report, FixturesImported):
-            bets = 0
-        else:
-            bets = await desk.settler.settle_all(_progress(ctx, "matches settled"))
+        settled = None
+        if not isinstance(report, FixturesImported):
+            settled = await desk.settler.settle_all(_progress(ctx, "matches settled"))
     for bad in report.skipped[:_BAD_ROWS_SHOWN]:
         ctx.note(f"{file.name} line {bad.line}: skipped: {bad.reason}")
     if len(report.skipped) > _BAD_ROWS_SHOWN:
         ctx.note(f"... and {len(report.skipped) - _BAD_ROWS_SHOWN} more; --json names them all")
-    document, text = _report(report, bets)
+    document, text = _report(report, settled)
     ctx.out(document, text)
 
 
@@ -225,8 +224,8 @@ async def match_result(ctx: Context, match: MatchArgument, home: HomeArgument, a
     score = Score(home, away)
     async with _desk(ctx) as desk:
         decision = await desk.rulings.result(match, score)
-        bets = await desk.settler.settle(match, _progress(ctx, "bets settled"))
-    _show_decision(ctx, decision, f"ended {score}", bets)
+        settled = await desk.settler.settle(match, _progress(ctx, "bets settled"))
+    _show_decision(ctx, decision, f"ended {score}", settled)
 
 
 @command(match_app, "correct")
@@ -237,8 +236,8 @@ async def match_correct(ctx: Context, match: MatchArgument, home: HomeArgument, 
     score = Score(home, away)
     async with _desk(ctx) as desk:
         decision = await desk.rulings.correct(match, score)
-        bets = await desk.settler.settle(match, _progress(ctx, "bets settled"))
-    _show_decision(ctx, decision, f"ended {score} (corrected)", bets)
+        settled = await desk.settler.settle(match, _progress(ctx, "bets settled"))
+    _show_decision(ctx, decision, f"ended {score} (corrected)", settled)
 
 
 @command(match_app, "void")
@@ -246,8 +245,8 @@ async def match_void(ctx: Context, match: MatchArgument) -> None:
     """Declare a match void, also after its result: every stake goes back, for good."""
     async with _desk(ctx) as desk:
         decision = await desk.rulings.void(match)
-        bets = await desk.settler.settle(match, _progress(ctx, "bets settled"))
-    _show_decision(ctx, decision, "is void", bets)
+        settled = await desk.settler.settle(match, _progress(ctx, "bets settled"))
+    _show_decision(ctx, decision, "is void", settled)
 
 
 # --- objects -----------------------------------------------------------------------------------
@@ -417,15 +416,31 @@ def _match_line(row: ListedMatch) -> str:
     )
 
 
-def _show_decision(ctx: Context, decision: Decision, what: str, bets: int) -> None:
+def _show_decision(ctx: Context, decision: Decision, what: str, settled: Settled) -> None:
     match = decision.match
-    document = {"match": match.id, "ruling": decision.ruling, "changed": decision.changed, "bets": bets}
+    document = {
+        "match": match.id,
+        "ruling": decision.ruling,
+        "changed": decision.changed,
+        "bets": settled.bets,
+        "left": settled.left,
+    }
     already = "" if decision.changed else " already"
-    ctx.out(document, f"match {match.id} {match.home} - {match.away} {what}{already}; {bets:,} bets settled")
+    text = f"match {match.id} {match.home} - {match.away} {what}{already}; {settled.bets:,} bets settled"
+    ctx.out(document, text + _left(settled))
 
 
-def _report(report: FixturesImported | ResultsImported, bets: int) -> tuple[dict[str, Any], str]:
+def _left(settled: Settled) -> str:
+    if not settled.left:
+        return ""
+    return f"\n{settled.left:,} are being decided or settled elsewhere; the running sportsbook finishes them"
+
+
+def _report(
+    report: FixturesImported | ResultsImported, settled: Settled | None
+) -> tuple[dict[str, Any], str]:
     from stakewire.sportsbook.importer import FixturesImported
+    from stakewire.sportsbook.settlement import Settled
 
     skipped = {"skipped": [_bad_document(bad) for bad in report.skipped]}
     if isinstance(report, FixturesImported):
@@ -444,20 +459,22 @@ def _report(report: FixturesImported | ResultsImported, bets: int) -> tuple[dict
         if report.started:
             text += f"\n{report.started:,} have kicked off, so nobody can bet on them; see --kickoff-from"
         return {**document, **skipped}, text
+    settled = settled or Settled(0, 0)
     document = {
         "kind": "results",
         "rows": report.rows,
         "results": report.results,
         "unchanged": report.unchanged,
         "unknown": report.unknown,
-        "bets": bets,
+        "bets": settled.bets,
+        "left": settled.left,
     }
     text = (
-        f"{report.rows:,} results: {report.results:,} set ({bets:,} bets settled), "
+        f"{report.rows:,} results: {report.results:,} set ({settled.bets:,} bets settled), "
         f"{report.unchanged:,} known before, {report.unknown:,} of matches that are not here, "
         f"{len(report.skipped):,} skipped"
     )
-    return {**document, **skipped}, text
+    return {**document, **skipped}, text + _left(settled)
 
 
 def _bad_document(bad: BadRow) -> dict[str, Any]:

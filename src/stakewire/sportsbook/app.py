@@ -21,6 +21,7 @@ from stakewire.clock import Clock, SystemClock
 from stakewire.errors import ConfigError
 from stakewire.ids import OwnIds, SystemTokens, Tokens
 from stakewire.money import Currencies
+from stakewire.net.asgi import AccessLog
 from stakewire.net.callback_client import CallbackClient
 from stakewire.net.egress import EgressGuard
 from stakewire.net.health import health_routes
@@ -125,7 +126,7 @@ class Sportsbook:
             routes += [*api_routes(self.access, self.public_url), *page.routes()]
         app = Starlette(routes=routes, exception_handlers=handlers())
         app.router.redirect_slashes = False
-        return CountAnswers(app, self.metrics, self.clock)
+        return AccessLog(CountAnswers(app, self.metrics, self.clock), self.clock)
 
 
 async def serve(

@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import Any
 
-import asyncpg
 import msgspec
 import structlog
 
@@ -122,8 +121,8 @@ class Events:
         while not stop.is_set():
             try:
                 await self.look()
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-                _log.warning("events_paused", reason=str(error))
+            except Exception as error:  # pages go on without events, and read everything anew
+                _log.warning("events_paused", reason=repr(error))
             try:
                 await asyncio.wait_for(stop.wait(), _LOOK_SECONDS)
             except TimeoutError:

@@ -12,14 +12,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import asyncpg
 import structlog
 
 from stakewire.betting.bets import Ruled, rule
 from stakewire.betting.markets import Score
 from stakewire.clock import Clock
 from stakewire.delivery.outbox import NewCallback
-from stakewire.errors import Conflict, NotFound
+from stakewire.errors import Conflict, NotFound, StakewireError
 from stakewire.ids import OwnIds
 from stakewire.money import Currencies
 from stakewire.postgres.outbox.store import enqueue
@@ -31,14 +30,21 @@ from stakewire.sportsbook.callbacks import callbacks_of
 
 CHUNK = 1_000
 _MATCHES_AT_ONCE = 16
-_MATCHES_LISTED = 1_000
+_MATCHES_LISTED = 100_000
 _POLL = 1.0  # seconds between looks for rulings made elsewhere
-_WAIT_FOR_OTHERS = 0.2  # seconds, when what is left is in the hands of others
 
 _log = structlog.get_logger("stakewire.sportsbook")
 
 Progress = Callable[[int, int], None]
 """Told how many bets have seen the ruling, and how many there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """How many bets have seen a ruling by now, and how many are left, in the hands of others."""
+
+    bets: int
+    left: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,40 +161,36 @@ class Settler:
         self._ruled = ruled
         self._chunk = chunk
 
-    async def settle(self, match_id: int, progress: Progress = lambda _done, _total: None) -> int:
-        """Apply the match's ruling to all its bets and return how many this settler dealt with.
+    async def settle(self, match_id: int, progress: Progress = lambda _done, _total: None) -> Settled:
+        """Apply the match's ruling to all its bets, but for those in other hands.
 
-        Waits for bets that are still being decided, and for other settlers at work on the match.
+        Bets whose stake is still being asked for, and chunks of other settlers, are not waited for:
+        whoever decides them, or the running sportsbook, goes on.
         """
         async with self._pool.acquire() as conn:
             ruling = await store.ruling_in_force(conn, match_id)
             total = 0 if ruling is None else await store.count_unruled(conn, match_id, ruling.number)
         done = 0
         progress(0, total)
-        while True:
-            dealt_with = await self.settle_chunk(match_id)
+        while dealt_with := await self.settle_chunk(match_id):
             done += dealt_with
-            if dealt_with:
-                progress(min(done, total), total)
-            elif await self._close(match_id):
-                progress(total, total)
-                return done
-            else:
-                await asyncio.sleep(_WAIT_FOR_OTHERS)
+            progress(min(done, total), total)
+        left = 0 if await self._close(match_id) else await self._left(match_id)
+        progress(total - left, total)
+        return Settled(total - left, left)
 
-    async def settle_all(self, progress: Progress = lambda _done, _total: None) -> int:
+    async def settle_all(self, progress: Progress = lambda _done, _total: None) -> Settled:
         """Apply every ruling that waits, match by match; progress counts matches."""
-        done = bets = 0
-        while True:
-            async with self._pool.acquire() as conn:
-                await store.close_rulings(conn)
-                waiting = await store.unpaid_matches(conn, limit=_MATCHES_LISTED)
-            if not waiting:
-                return bets
-            for match_id in waiting:
-                bets += await self.settle(match_id)
-                done += 1
-                progress(done, done + len(waiting) - waiting.index(match_id) - 1)
+        async with self._pool.acquire() as conn:
+            await store.close_rulings(conn)
+            waiting = await store.unpaid_matches(conn, limit=_MATCHES_LISTED)
+        bets = left = 0
+        for done, match_id in enumerate(waiting, 1):
+            settled = await self.settle(match_id)
+            bets += settled.bets
+            left += settled.left
+            progress(done, len(waiting))
+        return Settled(bets, left)
 
     async def settle_chunk(self, match_id: int) -> int:
         """Apply the ruling in force to one chunk of bets, in one transaction."""
@@ -215,8 +217,8 @@ class Settler:
             wake.clear()
             try:
                 busy = await self.run_once()
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-                _log.warning("settlement_paused", reason=str(error))
+            except Exception as error:  # whatever it is, what was ruled on must be settled in the end
+                _log.error("settlement_paused", reason=repr(error))
                 busy = False
             if not busy:
                 await _first_of(stop, wake, _POLL)
@@ -228,13 +230,21 @@ class Settler:
             waiting = await store.unpaid_matches(conn, limit=_MATCHES_AT_ONCE)
         progress = False
         for match_id in waiting:
-            progress = await self.settle_chunk(match_id) > 0 or progress
+            try:
+                progress = await self.settle_chunk(match_id) > 0 or progress
+            except StakewireError as error:  # one bet that cannot be settled stops its match, not the others
+                _log.error("match_not_settled", match=match_id, reason=error.message)
         return progress
 
     async def _close(self, match_id: int) -> bool:
         async with self._pool.acquire() as conn:
             ruling: RulingInForce | None = await store.ruling_in_force(conn, match_id)
             return ruling is None or await store.close_ruling(conn, match_id, ruling.number)
+
+    async def _left(self, match_id: int) -> int:
+        async with self._pool.acquire() as conn:
+            ruling = await store.ruling_in_force(conn, match_id)
+            return 0 if ruling is None else await store.count_unruled(conn, match_id, ruling.number)
 
     def _callbacks(self, bets: list[UnruledBet], ruled: list[Ruled]) -> list[NewCallback]:
         return [

@@ -11,7 +11,6 @@ import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import asyncpg
 import structlog
 
 from stakewire.betting.markets import Market
@@ -60,8 +59,8 @@ class Simulation:
             try:
                 if await self.step():
                     ruled.set()
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-                _log.warning("simulation_paused", reason=str(error))
+            except Exception as error:  # the next step tries anew
+                _log.warning("simulation_paused", reason=repr(error))
             try:
                 await asyncio.wait_for(stop.wait(), _STEP_SECONDS)
             except TimeoutError:

@@ -87,7 +87,7 @@ async def test_results_settle_the_bets_of_the_matches_they_name(world: World) ->
     assert [bad.line for bad in report.skipped] == [4, 6]
     assert "not Eastlight" in report.skipped[1].reason
     settler = Settler(world.book.pool, ids=world.ids, currencies=Currencies.default(), clock=world.clock)
-    assert await settler.settle_all() == 1
+    assert (await settler.settle_all()).bets == 1
     (bet,) = await world.bets.of_player(session)
     assert (bet.state, bet.payout_minor) == (BetState.WON, 1350)
 

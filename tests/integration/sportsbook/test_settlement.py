@@ -12,7 +12,7 @@ from stakewire.betting.markets import Score
 from stakewire.errors import Conflict, NotFound
 from stakewire.money import Currencies
 from stakewire.sportsbook.access import PageSession
-from stakewire.sportsbook.settlement import Settler
+from stakewire.sportsbook.settlement import Settled, Settler
 
 HOME, AWAY, DRAW = Score(2, 0), Score(0, 1), Score(1, 1)
 
@@ -34,7 +34,7 @@ async def test_a_result_settles_every_market_of_the_match(world: World) -> None:
     session, match = await world.session(), await world.match()
     bets = [await world.bet(session, match, name) for name in ("1", "X", "2", "over", "under")]
     await world.book.rulings.result(match, HOME)
-    assert await settler(world).settle(match) == 5
+    assert (await settler(world).settle(match)).bets == 5
     lost = (BetState.LOST, 0)
     assert await states(world, session) == [(BetState.WON, 1000), lost, lost, lost, (BetState.WON, 1025)]
     assert [await world.said(bet.id) for bet in bets[:2]] == [
@@ -74,7 +74,7 @@ async def test_a_correction_overtaking_the_first_settlement_skips_it(world: Worl
     await world.book.rulings.result(match, HOME)
     assert await settler(world, chunk=1).settle_chunk(match) == 1
     await world.book.rulings.correct(match, AWAY)
-    assert await settler(world).settle(match) == 3
+    assert (await settler(world).settle(match)).bets == 3
     said = sorted([[what for what, _ in await world.said(bet.id)] for bet in bets])
     assert said == [["bet", "result-1"], ["bet", "result-1"], ["bet", "result-1", "rollback-1", "result-2"]]
     assert await states(world, session) == [(BetState.LOST, 0)] * 3
@@ -115,25 +115,24 @@ async def test_refused_bets_are_never_settled(world: World) -> None:
     world.wallet.answers = ["INSUFFICENT_FUNDS", "unknown"]
     declined, unknown = await world.bet(session, match), await world.bet(session, match)
     await world.book.rulings.result(match, HOME)
-    assert await settler(world).settle(match) == 0
+    assert await settler(world).settle(match) == Settled(0, 0)
     await world.book.rulings.void(match)
-    assert await settler(world).settle(match) == 0
+    assert await settler(world).settle(match) == Settled(0, 0)
     assert await world.said(declined.id) == [("bet", 500)]
     assert await world.said(unknown.id) == [("bet", 500), ("rollback-bet", 500)]
 
 
 async def test_a_bet_answered_after_the_result_is_settled_too(world: World) -> None:
-    """Placed before the result, accepted after it: the settlement waits for it, and pays it."""
+    """Placed before the result, accepted after it: it is left over at first, and paid in the end."""
     session, match = await world.session(), await world.match()
     world.wallet.may_answer.clear()
     placing = asyncio.create_task(world.bet(session, match))
     await world.wallet.arrived.wait()
     await world.book.rulings.result(match, HOME)
-    assert await settler(world).settle_chunk(match) == 0
-    settling = asyncio.create_task(settler(world).settle(match))
+    assert await settler(world).settle(match) == Settled(0, 1)
     world.wallet.may_answer.set()
     await placing
-    assert await settling == 1
+    assert await settler(world).settle(match) == Settled(1, 0)
     assert await states(world, session) == [(BetState.WON, 1000)]
 
 
@@ -153,7 +152,7 @@ async def test_a_settlement_that_was_killed_is_finished_by_the_next_process(
         )
         await transaction.rollback()
     survivor = await new_sportsbook()
-    assert await settler(survivor, chunk=3).settle_all() == 4
+    assert await settler(survivor, chunk=3).settle_all() == Settled(4, 0)
     for bet in bets:
         assert await survivor.said(bet.id) == [("bet", 500), ("result-1", 1000)]
 
@@ -164,10 +163,8 @@ async def test_settlers_at_work_on_one_match_share_it(world: World, new_sportsbo
     session, match = await world.session(), await world.match()
     bets = [await world.bet(session, match) for _ in range(20)]
     await world.book.rulings.result(match, HOME)
-    dealt_with = await asyncio.gather(
-        *(settler(place, chunk=2).settle(match) for place in (world, other, world, other))
-    )
-    assert sum(dealt_with) == 20
+    await asyncio.gather(*(settler(place, chunk=2).settle(match) for place in (world, other, world, other)))
+    assert await settler(world).settle_all() == Settled(0, 0)
     for bet in bets:
         assert await world.said(bet.id) == [("bet", 500), ("result-1", 1000)]
 
@@ -210,3 +207,17 @@ async def test_rulings_that_make_no_sense_are_refused(world: World) -> None:
         await world.book.rulings.result(match, DRAW)
     with pytest.raises(NotFound):
         await world.book.rulings.void(999_999)
+
+
+async def test_a_bet_that_cannot_be_settled_stops_its_match_and_no_other(world: World) -> None:
+    """A currency that was taken out of the configuration is an error of one match, named in the log."""
+    session = await world.session()
+    stuck, fine = await world.match(), await world.match("Copper Hill")
+    for match in (stuck, fine):
+        await world.bet(session, match)
+    await world.book.pool.execute("UPDATE bet SET currency = 'GONE' WHERE match_id = $1", stuck)
+    for match in (stuck, fine):
+        await world.book.rulings.result(match, HOME)
+    await settler(world).run_once()
+    rows = await world.book.pool.fetch("SELECT state FROM bet ORDER BY match_id")
+    assert [row["state"] for row in rows] == ["accepted", "won"]
