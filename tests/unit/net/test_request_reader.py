@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stakewire.net.http.limits import HttpLimits
-from stakewire.net.http.request import Request, RequestReader, RequestRefused
+from stakewire.net.http.reader import RequestReader
+from stakewire.net.http.request import Request, RequestRefused
 
 
 class Seen:

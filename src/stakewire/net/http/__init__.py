@@ -1,7 +1,8 @@
 """Our HTTP/1.1 server: `HttpServer`, its limits, and what handlers of hot routes are given.
 
 limits.py      what a connection may cost
-request.py     bytes in, requests out (no socket)
+request.py     one request, and the rules of its header
+reader.py      bytes in, requests out (no socket)
 response.py    answers as bytes
 connection.py  order of answers, deadlines, backpressure, closing
 hot.py         a request handled by one function call

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from math import inf
-from typing import Protocol, cast
+from typing import cast
 
 import structlog
 
 from stakewire.net.http.asgi import AsgiExchange
 from stakewire.net.http.hot import HotExchange, Refusal
-from stakewire.net.http.request import Request, RequestReader, RequestRefused
+from stakewire.net.http.reader import RequestReader
+from stakewire.net.http.request import Request, RequestRefused
 from stakewire.net.http.response import CLOSE, CONTINUE, JSON, error_body
-from stakewire.net.http.shared import HotHandler, Shared
+from stakewire.net.http.shared import Exchange, HotHandler, Shared
 
 SLICE = 4 * 1024
 """Bytes given to the parser at once: bounds the pipelined requests that it finds before we may stop it."""
@@ -23,20 +24,6 @@ _IDENTITY = (b"", b"identity")
 _AWAIT_REQUEST, _IN_HEADER, _IN_BODY = range(3)
 
 log = structlog.get_logger("stakewire.net.http")
-
-
-class Exchange(Protocol):
-    """A request that waits for its answer in the connection's queue: HotExchange, AsgiExchange, Refusal."""
-
-    @property
-    def answer(self) -> bytes | None: ...
-    @property
-    def closes(self) -> bool: ...
-    @property
-    def streams(self) -> bool: ...
-    def lead(self) -> None: ...
-    def lost(self) -> None: ...
-    def server_stops(self) -> None: ...
 
 
 class Connection(asyncio.Protocol):

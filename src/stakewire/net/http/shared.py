@@ -38,6 +38,20 @@ FindHot = Callable[[str, str], HotHandler | None]
 """Given method and raw path, the handler of a hot route, or None: then the ASGI app answers."""
 
 
+class Exchange(Protocol):
+    """A request that waits for its answer in the connection's queue: HotExchange, AsgiExchange, Refusal."""
+
+    @property
+    def answer(self) -> bytes | None: ...
+    @property
+    def closes(self) -> bool: ...
+    @property
+    def streams(self) -> bool: ...
+    def lead(self) -> None: ...
+    def lost(self) -> None: ...
+    def server_stops(self) -> None: ...
+
+
 class Shared:
     """One per server.
 
