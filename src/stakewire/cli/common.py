@@ -174,12 +174,12 @@ async def embedded_or_outside(settings: Settings, side: Side, *, watch: bool = F
     if outside is not None:
         yield outside
         return
-    from stakewire.postgres.embedded import EmbeddedPostgres, keep_running
+    from stakewire.postgres.embedded import EmbeddedPostgres, in_thread, keep_running
 
     server = EmbeddedPostgres(settings.data)
     watcher: asyncio.Task[None] | None = None
     try:
-        address = await asyncio.to_thread(server.start)
+        address = await in_thread(server.start)
         if watch:
             watcher = asyncio.create_task(keep_running(server, _log_restart))
         yield address
@@ -187,7 +187,7 @@ async def embedded_or_outside(settings: Settings, side: Side, *, watch: bool = F
         if watcher is not None:
             watcher.cancel()
             await asyncio.wait({watcher})
-        await asyncio.to_thread(server.stop)
+        await in_thread(server.stop)
 
 
 def _log_restart(sentence: str) -> None:

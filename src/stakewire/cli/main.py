@@ -23,6 +23,8 @@ COMMANDS = {
 }
 GROUPS = frozenset({"serve", "wallet", "sportsbook", "db"})
 
+INTERRUPTED = 130  # what a shell expects of a command that Ctrl-C ended
+
 EXIT_CODES = {
     0: "done",
     1: "unexpected error, or `verify` found something wrong",
@@ -33,7 +35,7 @@ EXIT_CODES = {
     6: "the database or a peer is away; trying again may help",
     7: "cannot start like this: it would lose money, or a port, a folder or a secret cannot be used",
     8: "wrong or missing credentials",
-    130: "ended by Ctrl-C",
+    INTERRUPTED: "ended by Ctrl-C",
 }
 
 
@@ -55,7 +57,10 @@ def build(only: str | None = None) -> typer.Typer:
 
 def main() -> None:
     """Entry point of the `stakewire` script and of `python -m stakewire`."""
-    build(only=sys.argv[1] if len(sys.argv) > 1 else None)()
+    try:
+        build(only=sys.argv[1] if len(sys.argv) > 1 else None)()
+    except KeyboardInterrupt:
+        raise SystemExit(INTERRUPTED) from None
 
 
 def _version(wanted: bool) -> None:

@@ -24,9 +24,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
-from typing import IO, Self, TypedDict
+from typing import IO, Self, TypedDict, TypeVar
 
 from stakewire.errors import ConfigError, StakewireError, Unavailable
+
+T = TypeVar("T")
 
 DATABASE = "stakewire"
 SUPERUSER = "postgres"
@@ -351,6 +353,24 @@ def _binaries() -> Path:
     )
 
 
+async def in_thread(work: Callable[[], T]) -> T:
+    """Run `work` in a thread, to its end even if we are cancelled: a server half started is nobody's.
+
+    The thread's future is no task, so the cancellation of all tasks at the end of a loop does not reach it.
+    """
+    future = asyncio.get_running_loop().run_in_executor(None, work)
+    cancelled: asyncio.CancelledError | None = None
+    while not future.done():
+        try:
+            await asyncio.wait({future})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    result = future.result()
+    if cancelled is not None:
+        raise cancelled
+    return result
+
+
 async def keep_running(server: EmbeddedPostgres, say: Callable[[str], None]) -> None:
     """Start the server again whenever it is gone, and `say` so; runs until cancelled.
 
@@ -359,13 +379,8 @@ async def keep_running(server: EmbeddedPostgres, say: Callable[[str], None]) -> 
     said = ""
     while True:
         await asyncio.sleep(_WATCH_SECONDS)
-        # A restart must not be left half way by a cancellation: the lock's holder finishes its work.
-        attempt = asyncio.ensure_future(asyncio.to_thread(server.restart))
         try:
-            restarted = await asyncio.shield(attempt)
-        except asyncio.CancelledError:
-            await asyncio.wait({attempt})
-            raise
+            restarted = await in_thread(server.restart)
         except StakewireError as error:
             if error.message != said:
                 said = error.message

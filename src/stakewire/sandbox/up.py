@@ -10,8 +10,8 @@ import asyncio
 import fcntl
 import os
 import signal
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, contextmanager, suppress
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,7 @@ from stakewire.net.proxy import Network
 from stakewire.net.sockets import bind
 from stakewire.postgres.connect import Side, connected
 from stakewire.postgres.crypto import Vault
-from stakewire.postgres.embedded import EmbeddedPostgres, keep_running
+from stakewire.postgres.embedded import EmbeddedPostgres, in_thread, keep_running
 from stakewire.postgres.migrate import check, migrate
 from stakewire.sandbox.children import Child, Command, Say
 from stakewire.sandbox.demo import (
@@ -88,7 +88,11 @@ async def run_up(config: UpConfig, *, say: Say, ready: Callable[[], None]) -> No
     stop = _on_signals(children)
     everything = asyncio.create_task(_everything(config, children, say, ready))
     stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait({everything, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    try:
+        await asyncio.wait({everything, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    except asyncio.CancelledError:
+        # Ctrl-C came before our handlers were there. It asks for the same, and must not break the stop.
+        stop.set()
     stopping.cancel()
     if not everything.done():
         say("stopping")
@@ -209,8 +213,8 @@ async def _databases(
     if None in outside.values():
         say(f"starting PostgreSQL in {config.data_dir}")
         server = EmbeddedPostgres(config.data_dir)
-        stack.push_async_callback(asyncio.to_thread, server.stop)
-        embedded = await _unbroken(asyncio.to_thread(server.start))
+        stack.push_async_callback(in_thread, server.stop)
+        embedded = await in_thread(server.start)
         watches.append(partial(keep_running, server, say))
     for side, url in outside.items():
         addresses[side] = url or embedded
@@ -220,17 +224,6 @@ async def _databases(
                     raise ConfigError("; ".join(problems))
                 await migrate(conn, side)
     return addresses
-
-
-async def _unbroken(work: Awaitable[str]) -> str:
-    """Finish work in a thread even when we are cancelled meanwhile: a server half started is nobody's."""
-    task = asyncio.ensure_future(work)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        with suppress(Exception):
-            await task
-        raise
 
 
 async def _seed(config: UpConfig, addresses: Mapping[Side, str], vault: Vault) -> DemoSecrets:
