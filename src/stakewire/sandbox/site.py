@@ -39,7 +39,7 @@ from stakewire.net.http import HttpLimits, HttpServer
 from stakewire.net.ratelimit import RateLimiter
 from stakewire.sandbox.site_config import SiteConfig
 from stakewire.sandbox.site_login import LIFETIME, Logins
-from stakewire.sandbox.site_movements import Movements, Update
+from stakewire.sandbox.site_movements import Movements, Update, WalletView
 from stakewire.sandbox.site_pages import Pages, SecurityHeaders, static_folder
 from stakewire.sandbox.site_wallet import Wallet
 
@@ -57,6 +57,14 @@ class Sportsbook(Protocol):
     """The one call of the contract that a site makes for its players."""
 
     async def start_session(self, user_id: str, currency: str, *, lang: str | None = None) -> str: ...
+
+
+class SiteWallet(WalletView, Protocol):
+    """What the site asks of the wallet besides looking."""
+
+    async def deposit(self, user: str, amount: str, currency: str, *, key: str) -> None: ...
+
+    async def ready(self) -> None: ...
 
 
 class LoginBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -87,7 +95,7 @@ class Site:
         self,
         config: SiteConfig,
         *,
-        wallet: Wallet,
+        wallet: SiteWallet,
         sportsbook: Sportsbook,
         movements: Movements,
         clock: Clock,
@@ -232,13 +240,13 @@ def _cookie_name(request: Request) -> str:
     return f"__Host-{COOKIE}" if request.url.scheme == "https" else f"{COOKIE}_{request.url.port or 80}"
 
 
-def build_app(config: SiteConfig, site: Site, wallet: Wallet, clock: Clock) -> Starlette:
+def build_app(config: SiteConfig, site: Site, wallet: SiteWallet, pages: Pages, clock: Clock) -> Starlette:
     """The ASGI app of the whole site."""
     return Starlette(
         routes=[
             *site.routes(),
             *health_routes({"wallet": wallet.ready}),
-            Route("/{path:path}", Pages(static_folder()).get, methods=["GET"]),
+            Route("/{path:path}", pages.get, methods=["GET"]),
         ],
         middleware=[
             Middleware(AccessLog, clock=clock),
@@ -263,6 +271,7 @@ async def serve(
         ConfigError: the pages are not built.
     """
     clock = SystemClock() if clock is None else clock
+    pages = Pages(static_folder())
     async with (
         aiohttp.ClientSession() as http,
         SportsbookClient(
@@ -273,7 +282,7 @@ async def serve(
         movements = Movements(wallet, config.currency, poll=config.poll, max_streams=config.max_streams)
         site = Site(config, wallet=wallet, sportsbook=sportsbook, movements=movements, clock=clock)
         server = HttpServer(
-            app=build_app(config, site, wallet, clock),
+            app=build_app(config, site, wallet, pages, clock),
             find_hot=lambda method, path: None,
             limits=HttpLimits(connections=config.max_connections),
             trusted_proxies=config.trusted_proxies,

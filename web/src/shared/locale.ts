@@ -40,13 +40,13 @@ export function minutesAndSeconds(ms: number): string {
 }
 
 export function clockTime(at: Date, locale: Locale): string {
-  return new Intl.DateTimeFormat(numberTag(locale), { hour: '2-digit', minute: '2-digit' }).format(at)
+  return new Intl.DateTimeFormat(numberTag(locale), { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' }).format(at)
 }
 
 export function clockTimeWithSeconds(at: Date, locale: Locale): string {
-  return new Intl.DateTimeFormat(numberTag(locale), { hour: '2-digit', minute: '2-digit', second: '2-digit' }).format(at)
+  return new Intl.DateTimeFormat(numberTag(locale), { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' }).format(at)
 }
 
 export function dayAndTime(at: Date, locale: Locale): string {
-  return new Intl.DateTimeFormat(numberTag(locale), { weekday: 'short', day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' }).format(at)
+  return new Intl.DateTimeFormat(numberTag(locale), { weekday: 'short', day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit', hourCycle: 'h23' }).format(at)
 }

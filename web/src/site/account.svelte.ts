@@ -50,7 +50,7 @@ export function meaning(movement: Movement, exponent: number): MovementKind {
   return movement.kind.startsWith('withdraw') ? 'withdrawal' : 'other'
 }
 
-/** Both ends of a long id: enough to tell two apart, and to find it in the other side's log. */
+/** Both ends of a long id, more of the end, where neighbours differ: enough to find it in the other side's log. */
 export function shortId(id: string): string {
-  return id.length <= 12 ? id : `${id.slice(0, 5)}…${id.slice(-5)}`
+  return id.length <= 12 ? id : `${id.slice(0, 3)}…${id.slice(-7)}`
 }
