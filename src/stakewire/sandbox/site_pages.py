@@ -30,26 +30,29 @@ def static_folder() -> Path:
 
 
 class Pages:
-    """`/` and the built assets; files are listed once, so that no path can lead out of the folder."""
+    """`/` and the built assets: files of one folder, and nothing that lies outside of it."""
 
     def __init__(self, folder: Path) -> None:
-        self._files = {
-            "/" + path.relative_to(folder).as_posix(): path
-            for path in sorted(folder.rglob("*"))
-            if path.is_file()
-        }
-        self._files["/"] = folder / "index.html"
+        self._folder = folder.resolve()
 
     async def get(self, request: Request) -> Response:
         """The file of this path, or 404."""
-        path = self._files.get(request.url.path)
+        asked: str = request.scope["path"]  # decoded by the server
+        path = self._find(asked)
         if path is None:
             return Response("not found", 404, media_type="text/plain")
-        hashed = request.url.path.startswith("/assets/")
+        hashed = asked.startswith("/assets/")
         headers = {"cache-control": ONE_YEAR if hashed else "no-cache"}
         return FileResponse(
             path, headers=headers, media_type=TYPES.get(path.suffix, "application/octet-stream")
         )
+
+    def _find(self, asked: str) -> Path | None:
+        try:
+            path = (self._folder / (asked.lstrip("/") or "index.html")).resolve()
+            return path if path.is_relative_to(self._folder) and path.is_file() else None
+        except (OSError, ValueError):  # a name that no file system can have
+            return None
 
 
 class SecurityHeaders:
