@@ -6,7 +6,7 @@ import asyncio
 import gc
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -127,7 +127,6 @@ async def serve(
             )
             await server.start(sock, tls)
             stack.push_async_callback(server.stop, config.stop_grace)
-        await stack.enter_async_context(_background(wallet))
         gc.collect()
         gc.freeze()  # what lives as long as the process need not be looked at by every collection
         ready(origin(public, tls=tls is not None))
@@ -137,7 +136,7 @@ async def serve(
 
 @asynccontextmanager
 async def open_wallet(config: WalletConfig, clock: Clock | None = None) -> AsyncIterator[Wallet]:
-    """Build the objects of one worker; for `serve`, and for mounting `callbacks` elsewhere."""
+    """The objects of one worker, at work; for `serve`, and for mounting `callbacks` elsewhere."""
     clock = clock or SystemClock()
     currencies = Currencies.default().with_extra(config.extra_currencies)
     calendar = Calendar(ZoneInfo(config.time_zone))
@@ -179,23 +178,26 @@ async def open_wallet(config: WalletConfig, clock: Clock | None = None) -> Async
             ),
             OperatorDesk(table, vault, clock, tokens),
         )
+        wallet = Wallet(
+            config=config,
+            clock=clock,
+            pool=pool,
+            committer=committer,
+            directory=directory,
+            front=front,
+            callbacks=CallbackApp(front, clock),
+            desks=desks,
+            registry=registry,
+            metrics=metrics,
+            stats=stats,
+        )
         try:
-            yield Wallet(
-                config,
-                clock,
-                pool,
-                committer,
-                directory,
-                front,
-                CallbackApp(front, clock),
-                desks,
-                registry,
-                metrics,
-                stats,
-            )
+            async with _background(wallet):
+                yield wallet
         finally:
             await committer.stop()
-            await directory.flush_uses()
+            with suppress(Unavailable):  # the last uses of secrets are not worth a failed stop
+                await directory.flush_uses()
 
 
 @asynccontextmanager

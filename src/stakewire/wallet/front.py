@@ -28,7 +28,9 @@ from stakewire.wire.sportsbook.strict_json import RequestInvalid
 
 log = structlog.get_logger(__name__)
 
-KINDS: Final = {Action.BET: Kind.BET, Action.RESULT: Kind.RESULT, Action.ROLLBACK: Kind.ROLLBACK}
+# Told apart by identity: an enum as the key of a dictionary is hashed in Python.
+_BET, _RESULT = Action.BET, Action.RESULT
+_KINDS: Final = ((Kind.BET, "bet"), (Kind.RESULT, "result"), (Kind.ROLLBACK, "rollback"))
 NO_ACTION: Final = "none"  # what answers without a readable action are counted under
 TOO_MANY: Final = b'{"error":"TOO_MANY_REQUESTS"}'
 
@@ -119,12 +121,13 @@ class Route:
         except RequestInvalid:
             reply.fail(Code.INVALID_REQUEST)
             return True
-        reply.action = asked.action.value
+        action = asked.action
+        kind, reply.action = _KINDS[0 if action is _BET else 1 if action is _RESULT else 2]
         self._front.submit(
             LedgerRequest(
                 operator.operator_id,
                 asked.transaction_id,
-                KINDS[asked.action],
+                kind,
                 asked.user_id,
                 asked.currency,
                 asked.amount,

@@ -35,38 +35,45 @@ def tx() -> str:
 def test_a_rotated_secret_works_at_once_in_every_worker(fresh_wallet: WalletProcess) -> None:
     """Under traffic signed with the old and, from its making on, the new secret, nothing is refused."""
     fresh_wallet.flags = ("--workers", "2")
-    rounds = 5
+    rotations, senders = 5, 8
 
     async def play(crowd: Crowd) -> int:
         await crowd.admin("POST", "/operators", {"name": "acme", "security_hash": SECRET})
         await crowd.open(["ann"], "0")
-        secrets, done, sent = [SECRET], asyncio.Event(), 0
+        secrets, rounds, done = [SECRET], [0] * senders, False
 
-        async def send() -> None:
-            nonlocal sent
-            while not done.is_set():
-                for secret in secrets[-2:]:
+        async def send(number: int) -> int:
+            sent = 0
+            while not done:
+                for secret in tuple(secrets):
                     answer = await crowd.callback("acme", result(tx(), "ann", "1"), secret)
                     assert answer["error"] is None, answer
                     sent += 1
+                rounds[number] += 1
+            return sent
 
-        senders = [asyncio.create_task(send()) for _ in range(8)]
-        for _ in range(rounds):
-            made = await crowd.admin("POST", "/operators/acme/rotate", {})
-            secrets.append(made["security_hash"])
-            before = sent
-            while sent < before + 50 and not any(sender.done() for sender in senders):
-                await asyncio.sleep(0)
-            await crowd.admin("POST", "/operators/acme/rotate", {"retire_old": True})
-            secrets[:] = secrets[-1:]
-        done.set()
-        await asyncio.gather(*senders)
+        async def everybody_goes_round() -> None:
+            """Until no sender holds secrets that it took before this call."""
+            begun = list(rounds)
+            while any(now < then + 2 for now, then in zip(rounds, begun, strict=True)):
+                await asyncio.sleep(0.001)
+
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(send(number)) for number in range(senders)]
+            for _ in range(rotations):
+                made = await crowd.admin("POST", "/operators/acme/rotate", {})
+                secrets.append(made["security_hash"])
+                await everybody_goes_round()
+                del secrets[:-1]
+                await everybody_goes_round()
+                await crowd.admin("POST", "/operators/acme/rotate", {"retire_old": True})
+            done = True
+        sent = sum(task.result() for task in tasks)
         assert (await crowd.balances(["ann"]))["ann"] == f"{sent}.00"
         return sent
 
     with running(fresh_wallet):
-        # A sender may still hold the old secret in hand when it is retired; so retiring waits for its round.
-        assert run(fresh_wallet.url, 16, play) >= rounds * 50
+        assert run(fresh_wallet.url, 16, play) >= rotations * senders * 4
 
 
 def test_old_secrets_live_until_they_are_retired(wallet: WalletProcess, client: WalletClient) -> None:
