@@ -114,7 +114,10 @@ def _differences(side: Side, carried: list[Migration], applied: list[Applied]) -
                 "which this program does not know; install the newer stakewire"
             )
         elif carried[was.number - 1].checksum != was.checksum:
-            problems.append(f"{side}: migration {was.number:04} {was.name} differs from the one applied")
+            problems.append(
+                f"{side}: migration {was.number:04} {was.name} differs from the one applied; "
+                "was the database made by another build of this program?"
+            )
     return problems
 
 
