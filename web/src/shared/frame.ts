@@ -3,7 +3,7 @@
  *
  *   frame -> host  {v: 1, type: "stakewire.size", height}           how tall the page is, in CSS pixels
  *   frame -> host  {v: 1, type: "stakewire.session-ended"}          the session is over: start another one
- *   host -> frame  {v: 1, type: "stakewire.viewport", top, height}  which part of the frame the player sees
+ *   host -> frame  {v: 1, type: "stakewire.viewport", top, height}  which part of the frame is in sight
  *
  * No message is ever sent to "*": the frame sends to origins its client registered, the host to the frame's own.
  * The last one lets the bet slip stay in sight inside a frame as tall as its page, where nothing scrolls.
