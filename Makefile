@@ -106,7 +106,7 @@ web/node_modules/.installed: web/package-lock.json
 
 $(STATIC)/.built: web/node_modules/.installed $(WEB_SOURCES)
 	$(call say,Building the pages)
-	@cd web && npm run --silent build -- --logLevel warn
+	@cd web && { said=$$(npm run --silent build 2>&1) || { echo "$$said" >&2; exit 1; }; }
 	@touch $@
 
 .PHONY: chromium
