@@ -1,0 +1,1 @@
+"""Everything at once, for trying out: the demo platform and `stakewire up`."""
