@@ -85,19 +85,19 @@ class Importer:
             known = await store.find_sources(conn, [_key(fixture) for fixture in fixtures])
             new = [fixture for fixture in fixtures if _key(fixture) not in known]
             added = await store.add_matches(conn, new, now)
-            offers = [offer for fixture in new for offer in offers_of(added[_key(fixture)], fixture)]
-            report.added += len(new)
+            offers: list[tuple[int, Market, str, Decimal]] = []
             kickoffs: dict[int, datetime] = {}
             for fixture in fixtures:
-                match = known.get(_key(fixture))
-                if match is None:
-                    continue
-                if not _open_to_change(match, fixture, now):
+                match_id, match = added.get(_key(fixture)), known.get(_key(fixture))
+                if match_id is not None:
+                    offers += offers_of(match_id, fixture)
+                    report.added += 1
+                elif match is not None and _open_to_change(match, fixture, now):
+                    offers += offers_of(match.id, fixture)
+                    kickoffs[match.id] = fixture.kickoff
+                    report.updated += 1
+                else:  # begun, ended, or being imported by somebody else at this moment
                     report.unchanged += 1
-                    continue
-                offers += offers_of(match.id, fixture)
-                kickoffs[match.id] = fixture.kickoff
-                report.updated += 1
             await store.move_kickoffs(conn, kickoffs, now)
             await store.set_odds(conn, offers)
 

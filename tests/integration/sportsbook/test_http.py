@@ -33,6 +33,7 @@ from stakewire.money import Currencies
 from stakewire.net.egress import EgressGuard
 from stakewire.postgres.connect import open_pool
 from stakewire.postgres.crypto import Vault
+from stakewire.sportsbook.app import open_sportsbook
 from stakewire.sportsbook.clients import Clients
 from stakewire.sportsbook.config import SportsbookConfig
 from stakewire.sportsbook.http.openapi import document
@@ -415,3 +416,43 @@ async def test_a_database_that_is_away_is_a_503_and_not_a_stack_trace(site: Site
     await admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
     await admin.close()
     assert (await browser.get("/v1/page/bets"))[0] == 200
+
+
+async def test_over_https_the_session_is_a_partitioned_host_cookie_too(
+    new_database: Callable[..., str], tmp_path: Path
+) -> None:
+    """Behind a proxy that ends TLS: Secure, HttpOnly, for frames of other sites, for twelve hours."""
+    config = SportsbookConfig(
+        database_url=new_database("sportsbook"),
+        data_dir=tmp_path,
+        master_key=MASTER_KEY,
+        public_url="https://bets.example",
+        egress_allow=LOOPBACK,
+    )
+    async with open_sportsbook(config, public_url="https://bets.example") as book:
+        clients = Clients(
+            book.pool,
+            vault=Vault.from_settings(MASTER_KEY, tmp_path),
+            urls=EgressGuard(LOOPBACK),
+            currencies=Currencies.default(),
+            tokens=SystemTokens(),
+            clock=SystemClock(),
+            passwords=Passwords(),
+        )
+        made = await clients.add("acme", callback_url="http://127.0.0.1:9/")
+    async with served(config) as base, aiohttp.ClientSession() as http:
+        browser = Browser(http, base)
+        _, auth = await browser.post("/v1/auth", {"username": "acme", "password": made.password})
+        headers = {"authorization": f"Bearer {auth['token']}"}
+        _, started = await browser.post(
+            "/v1/start-session", {"user_id": "alice", "currency": "EUR"}, headers=headers
+        )
+        assert started["url"].startswith("https://bets.example/launch?token=")
+        launch = base + started["url"].removeprefix("https://bets.example")
+        async with http.get(launch, allow_redirects=False) as response:
+            cookie = response.headers["set-cookie"]
+            bearer = urlsplit(response.headers["location"]).fragment.removeprefix("s=")
+        assert cookie.startswith(f"__Host-stakewire={bearer}; Path=/; Max-Age=43")
+        assert cookie.endswith("; Secure; HttpOnly; SameSite=None; Partitioned")
+        status, _ = await browser.get("/v1/page/session", headers={"cookie": f"__Host-stakewire={bearer}"})
+        assert status == 200

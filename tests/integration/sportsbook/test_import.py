@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from tests.integration.sportsbook.conftest import World
+from tests.integration.sportsbook.conftest import NewSportsbook, World
 
 from stakewire.betting.bets import BetState
 from stakewire.errors import StakewireError
@@ -165,3 +166,13 @@ async def test_two_processes_simulating_make_the_same_matches(world: World) -> N
         world.clock.advance(90)
     assert await world.book.pool.fetchval("SELECT count(*) = count(DISTINCT simulated) FROM match")
     assert await world.book.pool.fetchval("SELECT count(*) FROM match") == 14
+
+
+async def test_two_imports_at_once_add_each_match_once(world: World, new_sportsbook: NewSportsbook) -> None:
+    """Two processes that start on an empty database both bring the own schedule; it is there once."""
+    other = await new_sportsbook()
+    reports = await asyncio.gather(
+        *(place.book.importer.load_own_schedule() for place in (world, other, world, other))
+    )
+    assert sum(report.added for report in reports) == 24
+    assert await world.book.pool.fetchval("SELECT count(*) FROM match") == 24
