@@ -204,8 +204,10 @@ async def callbacks_list(
         str | None,
         typer.Option("--state", metavar="STATE", help="blocked, due, sending, answered, parked or final."),
     ] = None,
-    client: Annotated[str | None, typer.Option("--client", metavar="NAME")] = None,
-    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=10_000)] = 50,
+    client: Annotated[
+        str | None, typer.Option("--client", metavar="NAME", help="Only this client's.")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=10_000, help="Most lines.")] = 50,
 ) -> None:
     """List callbacks, newest first."""
     from stakewire.cli.callback_documents import callback_document, callback_line
@@ -250,7 +252,9 @@ async def callbacks_retry(
     all_parked: Annotated[
         bool, typer.Option("--all-parked", help="Every parked callback, or every one of --client.")
     ] = False,
-    client: Annotated[str | None, typer.Option("--client", metavar="NAME")] = None,
+    client: Annotated[
+        str | None, typer.Option("--client", metavar="NAME", help="Only this client's.")
+    ] = None,
 ) -> None:
     """Send again on demand: a parked callback starts its schedule anew, a waiting one waits no longer."""
     from stakewire.clock import SystemClock

@@ -127,7 +127,9 @@ async def client_list(ctx: Context) -> None:
 async def client_set(
     ctx: Context,
     name: NameArgument,
-    callback_url: Annotated[str | None, typer.Option("--callback-url", metavar="URL")] = None,
+    callback_url: Annotated[
+        str | None, typer.Option("--callback-url", metavar="URL", help="Where its wallet takes callbacks.")
+    ] = None,
     origin: OriginOption = None,
     currency: CurrencyOption = None,
     profile: ProfileOption = None,
@@ -203,7 +205,7 @@ async def match_list(
         str | None, typer.Option("--state", metavar="scheduled|finished|void", help="Only these.")
     ] = None,
     league: Annotated[str | None, typer.Option("--league", help="Only this league.")] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000)] = 50,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=10_000, help="Most lines.")] = 50,
 ) -> None:
     """List matches, the latest kick-off first."""
     from stakewire.postgres.sportsbook.matches import list_matches
