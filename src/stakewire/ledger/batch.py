@@ -235,7 +235,9 @@ class _Resolver:
                 account.seq,
                 account.limited,
                 account.limits,
-                {day: DayUse(use.stakes_minor, use.results_minor) for day, use in account.days.items()},
+                {day: DayUse(use.stakes_minor, use.results_minor) for day, use in account.days.items()}
+                if account.days
+                else {},
             )
             change = AccountChange(user_id, account.version, account.balance, new)
             self._plan.accounts[account.account_id] = change

@@ -10,12 +10,13 @@ from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
 from hashlib import blake2b
 from typing import Final
 
-from stakewire.ledger.types import LedgerRequest
+from stakewire.ledger.types import Kind, LedgerRequest
 
 SIZE: Final = 16
 _EXACT: Final = Context(prec=100_000, Emax=MAX_EMAX, Emin=MIN_EMIN)
 """Wider than any number that fits a request, so that normalising never rounds."""
 
+_KINDS: Final = {kind: str(int(kind)) for kind in Kind}  # formatting an IntEnum costs more than the rest
 _LONGEST_STORED: Final = 60
 _LONGEST_CURRENCY: Final = 32
 
@@ -25,7 +26,7 @@ def fingerprint(asked: LedgerRequest) -> bytes:
     amount = asked.amount
     value = str(amount.normalize(_EXACT)) if amount else "0"
     # Only `currency` may hold a NUL, so the text can be taken apart in one way alone.
-    text = f"{asked.kind:d}\0{asked.user_id}\0{asked.currency}\0{value}\0{asked.target_id or ''}"
+    text = f"{_KINDS[asked.kind]}\0{asked.user_id}\0{asked.currency}\0{value}\0{asked.target_id or ''}"
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=SIZE).digest()
 
 

@@ -167,19 +167,15 @@ class Committer:
         started = self._clock.monotonic()
         locked = self._locked_left > 0
         self._attempts = 0
-        try:
-            outcomes = await self._settle(requests, started + GIVE_UP_SECONDS)
-        except Exception:
-            _log.exception("a batch of %d was given up; its senders will ask again", len(requests))
-            self._forget(requests)
-            outcomes = [UNAVAILABLE] * len(requests)
+        outcomes = await self._settle(requests, started + GIVE_UP_SECONDS)
         if self._observe is not None:
             unavailable = outcomes.count(UNAVAILABLE)
             seconds = self._clock.monotonic() - started
-            report = BatchReport(
-                len(requests), seconds, self._attempts, locked or self._attempts > 1, unavailable
-            )
-            self._observe(report)
+            locked = locked or self._attempts > 1
+            try:
+                self._observe(BatchReport(len(requests), seconds, self._attempts, locked, unavailable))
+            except Exception:
+                _log.exception("the report of a batch could not be given")
         return outcomes
 
     async def _settle(self, requests: Sequence[LedgerRequest], give_up_at: float) -> list[Outcome]:
@@ -207,19 +203,24 @@ class Committer:
                 self._forget(requests)
                 if not await self._reconnected():
                     break
+            except Exception as error:  # a fault of ours; it must cost one request its answer, not all
+                _log.exception("a batch of %d failed", len(requests))
+                if not await self._reconnected():
+                    break
+                return await self._split(requests, error, give_up_at)
             if self._clock.monotonic() > give_up_at:
                 break
             optimistic = False
         return [UNAVAILABLE] * len(requests)
 
     async def _split(
-        self, requests: Sequence[LedgerRequest], refused: BatchRefused, give_up_at: float
+        self, requests: Sequence[LedgerRequest], reason: Exception, give_up_at: float
     ) -> list[Outcome]:
-        """Part a batch that the database refuses, until only the request it cannot store is left out."""
+        """Part a batch that cannot be carried out, until only the request that is to blame is left out."""
         self._forget(requests)
         if len(requests) == 1:
             asked = requests[0]
-            _log.error("operator %d, transaction %r: %s", asked.operator_id, asked.tx_id, refused)
+            _log.error("operator %d, transaction %r: %s", asked.operator_id, asked.tx_id, reason)
             return [UNAVAILABLE]
         half = len(requests) // 2
         first = await self._settle(requests[:half], give_up_at)
@@ -247,6 +248,7 @@ class Committer:
             await self._store.write(plan)
         self._remember(players.values())
         self._adopt(plan)
+        self._locked_run = max(self._locked_run // 2, 1)
         return plan.outcomes
 
     async def _decide_locked(self, requests: Sequence[LedgerRequest]) -> list[Outcome]:

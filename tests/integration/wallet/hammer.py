@@ -22,7 +22,7 @@ SHARED_SEED = 99
 def shared_requests(count: int, players: int) -> list[LedgerRequest]:
     """The same list in every process: bets that nearly break the players, results, rollbacks of both."""
     dice = random.Random(SHARED_SEED)
-    requests = []
+    requests: list[LedgerRequest] = []
     for number in range(count):
         user = f"hot{dice.randrange(players)}"
         if dice.random() < 0.2 and number:

@@ -46,7 +46,7 @@ async def cut_at_the_write(
 def plant_cut(monkeypatch: pytest.MonkeyPatch, proxy: CutProxy, cut: Cut, *, guess: bool) -> None:
     """Cut at the first write from now on."""
     write, execute = PostgresLedger.write, PostgresLedger._execute
-    planted = []
+    planted: list[int] = []
 
     async def cut_write(self: PostgresLedger, plan: Plan) -> None:
         if not planted:
@@ -95,7 +95,7 @@ async def test_a_connection_lost_at_the_commit(
 async def test_a_database_that_stays_away_is_never_a_success_or_a_decline(
     database_url: str, socket_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Committed, answer lost, no way back: UNAVAILABLE; once the database is back the stored answer stands."""
+    """Committed, answer lost, no way back: UNAVAILABLE; once it is back the stored answer stands."""
     async with cut_at_the_write(monkeypatch, database_url, socket_folder, Cut.AFTER, guess=True) as (
         bench,
         _,

@@ -64,7 +64,7 @@ class PostgresLedgerMachine(LedgerMachine):
 
     def balances(self) -> dict[tuple[str, str], int]:
         async def read() -> dict[tuple[str, str], int]:
-            shown = {}
+            shown: dict[tuple[str, str], int] = {}
             for user in self.model.players:
                 view = await self.benches[0].players.show(user + self.mark, self.clock.now())
                 shown |= {(user, account.currency): account.balance_minor for account in view.accounts}
@@ -77,6 +77,7 @@ class PostgresLedgerMachine(LedgerMachine):
             name = user + self.mark
             async with self.benches[0].pool.acquire() as conn, conn.transaction():
                 player = await conn.fetchrow(QUERIES.lock_player, name, slot_of(name))
+                assert player is not None
                 await conn.execute(QUERIES.set_status, player["id"], player["slot"], status.value)
                 await conn.execute(QUERIES.set_exclusion, player["id"], player["slot"], excluded_until)
                 await conn.execute(QUERIES.bump_accounts, player["id"], player["slot"])

@@ -135,7 +135,7 @@ async def test_every_corruption_is_named(database_url: str) -> None:
         await play(bench)
         now = bench.clock.now()
     pool = await asyncpg.create_pool(database_url, min_size=1, max_size=1)
-    seen = set()
+    seen: set[str] = set()
     try:
         for what, (sql, expected) in CORRUPTIONS.items():
             async with pool.acquire() as conn:

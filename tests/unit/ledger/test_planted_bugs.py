@@ -20,6 +20,7 @@ from stakewire.ledger.types import Decline, Kind, LedgerRequest, PlayerState, St
 from stakewire.money import InvalidAmount, to_minor
 
 Plant = Callable[[pytest.MonkeyPatch], None]
+Decide = Callable[..., Decision]
 
 
 def _around(name: str, change: Callable[..., Any]) -> Plant:
@@ -29,14 +30,14 @@ def _around(name: str, change: Callable[..., Any]) -> Plant:
 
 
 def _refunds_a_rollback(
-    original: Any, asked: LedgerRequest, target: Transaction | None, *rest: Any
+    original: Decide, asked: LedgerRequest, target: Transaction | None, *rest: Any
 ) -> Decision:
     if target is not None and target.kind is Kind.ROLLBACK and target.delta and not target.reversed:
         target = replace(target, kind=Kind.BET)
     return original(asked, target, *rest)
 
 
-def _credits_the_asked_amount(original: Any, asked: LedgerRequest, *rest: Any) -> Decision:
+def _credits_the_asked_amount(original: Decide, asked: LedgerRequest, *rest: Any) -> Decision:
     decision = original(asked, *rest)
     try:
         minor = to_minor(asked.amount, CURRENCIES.get("EUR"))
@@ -45,12 +46,12 @@ def _credits_the_asked_amount(original: Any, asked: LedgerRequest, *rest: Any) -
     return decision._replace(delta=minor) if decision.delta > 0 else decision
 
 
-def _undoes_twice(original: Any, asked: LedgerRequest, target: Transaction | None, *rest: Any) -> Decision:
+def _undoes_twice(original: Decide, asked: LedgerRequest, target: Transaction | None, *rest: Any) -> Decision:
     return original(asked, None if target is None else replace(target, reversed=False), *rest)
 
 
 def _ignores_who_asks(
-    original: Any, asked: LedgerRequest, target: Transaction | None, *rest: Any
+    original: Decide, asked: LedgerRequest, target: Transaction | None, *rest: Any
 ) -> Decision:
     if target is None or target.kind is Kind.TOMBSTONE:
         return original(asked, target, *rest)
@@ -58,7 +59,7 @@ def _ignores_who_asks(
 
 
 def _result_looks_at_the_block(
-    original: Any, asked: LedgerRequest, player: PlayerState | None, *rest: Any
+    original: Decide, asked: LedgerRequest, player: PlayerState | None, *rest: Any
 ) -> Decision:
     decision = original(asked, player, *rest)
     if (

@@ -22,7 +22,12 @@ from stakewire.ledger.store import (
 )
 from stakewire.ledger.types import PlayerState, Transaction, TxKey
 from stakewire.postgres.queries import Queries
-from stakewire.postgres.wallet.encode import number_array, plan_arguments, players_of, transaction_of
+from stakewire.postgres.wallet.encode import (
+    number_array,
+    plan_arguments,
+    players_of,
+    transaction_of,
+)
 
 QUERIES: Final = Queries("stakewire.postgres.wallet.queries", "ledger.sql")
 if TYPE_CHECKING:
