@@ -58,6 +58,7 @@ class SportsbookMetrics:
         self._payouts = self._gauge(
             registry, "open_payouts", "Money at risk: what those bets pay if they all win.", "currency"
         )
+        self._shown: set[str] = set()
 
     @staticmethod
     def _gauge(registry: CollectorRegistry, name: str, text: str, *labels: str) -> Gauge:
@@ -95,13 +96,17 @@ class SportsbookMetrics:
         """Replace the gauges by what the database holds now."""
         self._pending_age.set(oldest_pending_seconds)
         self._unsettled.set(unsettled_matches)
-        self._stakes.clear()
-        self._payouts.clear()
+        # A currency without open bets goes to zero: gauges of several processes cannot be taken away.
+        shown = dict.fromkeys(self._shown, (0.0, 0.0))
         for row in money:
             currency = currencies.get(row.currency)
             # Prometheus knows floats only: shown, never reckoned with.
-            self._stakes.labels(row.currency).set(float(from_minor(row.stakes_minor, currency)))
-            self._payouts.labels(row.currency).set(float(from_minor(row.payouts_minor, currency)))
+            amounts = (from_minor(row.stakes_minor, currency), from_minor(row.payouts_minor, currency))
+            shown[row.currency] = (float(amounts[0]), float(amounts[1]))
+        for code, (stakes, payouts) in shown.items():
+            self._stakes.labels(code).set(stakes)
+            self._payouts.labels(code).set(payouts)
+        self._shown = set(shown)
 
 
 class CountAnswers:
