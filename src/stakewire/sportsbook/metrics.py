@@ -99,7 +99,9 @@ class SportsbookMetrics:
         # A currency without open bets goes to zero: gauges of several processes cannot be taken away.
         shown = dict.fromkeys(self._shown, (0.0, 0.0))
         for row in money:
-            currency = currencies.get(row.currency)
+            currency = currencies.find(row.currency)
+            if currency is None:
+                continue  # taken out of the configuration: settlement names it, the others are still shown
             # Prometheus knows floats only: shown, never reckoned with.
             amounts = (from_minor(row.stakes_minor, currency), from_minor(row.payouts_minor, currency))
             shown[row.currency] = (float(amounts[0]), float(amounts[1]))
