@@ -255,6 +255,7 @@ class SitePage:
         """What axe-core finds wrong in the site and in the frame, each as one line."""
         found = []
         for document in [self.page.main_frame, *self.page.main_frame.child_frames]:
+            assert AXE.exists(), "axe-core is missing: run npm ci in web/"
             document.evaluate(AXE.read_text())
             report = document.evaluate("axe.run(document, {iframes: false, resultTypes: ['violations']})")
             for violation in report["violations"]:
