@@ -113,6 +113,17 @@ def test_two_run_side_by_side(up: Running, folder: Path, port: int) -> None:
         assert _all_ready(port)
 
 
+def test_it_runs_on_an_outside_database_too(folder: Path, data: Path, port: int, database_url: str) -> None:
+    """Then no database is started; one that was not migrated would be refused by its sentence."""
+    flags = ("--port", str(port), "--data", str(data), "--database-url", database_url)
+    with Running("up", *flags, cwd=folder) as running:
+        running.wait_for_line(READY)
+        assert _all_ready(port)
+        assert not (data / "postgres").exists()
+        running.signal(signal.SIGINT)
+        assert running.wait() == 0
+
+
 @pytest.mark.parametrize("name", ["wallet", "sportsbook", "site"])
 def test_a_side_that_is_killed_is_started_again(up: Running, data: Path, port: int, name: str) -> None:
     """One line says that it ended and how, one that it is back."""

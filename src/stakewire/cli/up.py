@@ -34,6 +34,7 @@ async def up(
         egress_allow=settings.egress_allow or tuple(ip_network(part) for part in LOOPBACK.split(",")),
         extra_currencies=settings.currencies,
         time_zone=settings.wallet.time_zone,
+        config_file=ctx.config,
     )
     doc = describe(config)
     text = "\n".join(

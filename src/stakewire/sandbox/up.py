@@ -59,6 +59,7 @@ class UpConfig:
     egress_allow: Sequence[Network] = ()
     extra_currencies: Mapping[str, int] = field(default_factory=dict)
     time_zone: str = "UTC"
+    config_file: Path | None = None  # read by the sides too; what is set here wins
 
     def __post_init__(self) -> None:
         if not 1 <= self.port <= 65533:
@@ -254,6 +255,8 @@ def _commands(config: UpConfig, addresses: Mapping[Side, str], demo: DemoSecrets
         "STAKEWIRE_DATA": str(config.data_dir),
         "STAKEWIRE_EGRESS_ALLOW": ",".join(str(network) for network in config.egress_allow),
     }
+    if config.config_file is not None:
+        common["STAKEWIRE_CONFIG"] = str(config.config_file)
     if config.master_key is not None:
         common["STAKEWIRE_MASTER_KEY"] = config.master_key
     wallet = {
