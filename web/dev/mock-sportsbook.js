@@ -59,7 +59,7 @@ export function mockSportsbook() {
       drift.unref()
       server.middlewares.use('/v1/page', (request, response) => {
         const answer = (status, body) => response.writeHead(status, { 'Content-Type': 'application/json' }).end(JSON.stringify(body))
-        if (request.url === '/session') return answer(200, { client: 'demo-casino', user_id: 'alice', currency: 'EUR', exponent: 2, lang: new URL(request.headers.referer ?? 'http://x').searchParams.get('lang') ?? 'en', origins: ['http://127.0.0.1:5174'] })
+        if (request.url === '/session') return answer(200, { client: 'demo-casino', user_id: 'alice', currency: 'EUR', exponent: 2, lang: new URL(request.headers.referer ?? 'http://x').searchParams.get('lang') ?? 'en', origins: [] })
         if (request.url === '/matches') return answer(200, { matches })
         if (request.url === '/events') {
           response.writeHead(200, { 'Content-Type': 'text/event-stream' })
