@@ -280,7 +280,7 @@ async def _pool(config: SportsbookConfig, name: str, size: int) -> AsyncIterator
         min_size=1,
         max_size=size,
         application_name=f"stakewire {name}",
-        **SESSION,  # type: ignore[arg-type]  # none of these names is the function's one number
+        **SESSION,
     )
     try:
         yield pool

@@ -80,7 +80,8 @@ async def test_bet_on_a_kept_connection_that_the_peer_cuts_is_not_sent_again(
 ) -> None:
     """The second bet goes out on the first one's connection, which then breaks: unknown, one send."""
     success = _http(b'{"error":null,"transaction_id":"w-1"}')
-    receiver = await receivers(lambda _: success if len(receiver.requests) == 1 else None)
+    answers = iter([success])
+    receiver = await receivers(lambda _: next(answers, None))
     target = targets.set(1, receiver.url)
     assert isinstance(await bets.send(target, write.new(Action.BET)), BetAccepted)
     assert isinstance(await bets.send(target, write.new(Action.BET)), BetUnknown)

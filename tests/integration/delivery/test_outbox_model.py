@@ -69,7 +69,7 @@ class OutboxAgainstModel(RuleBasedStateMachine):
 
     @rule(bet=st.integers(1, 3), count=st.integers(1, 3))
     def enqueue(self, bet: int, count: int) -> None:
-        new = []
+        new: list[NewCallback] = []
         for _ in range(count):
             number = len(self.known) + len(new) + 1
             new.append(

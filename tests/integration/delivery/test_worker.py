@@ -257,7 +257,7 @@ async def _attempted(delivery: Any, outcome: str, count: int) -> None:
 
 def _counted(counter: Any, outcome: str) -> float:
     return sum(
-        sample.value
+        float(sample.value)
         for metric in counter.collect()
         for sample in metric.samples
         if sample.name.endswith("_total") and sample.labels["outcome"] == outcome

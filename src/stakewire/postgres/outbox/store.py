@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypedDict
 
 import asyncpg
 
@@ -150,6 +150,14 @@ async def _release(conn: Any, taken: Sequence[Any], *, now: datetime) -> int:
     return int(tag.rpartition(" ")[2])
 
 
+class QueuePlans(TypedDict):
+    """Server settings under which every statement of the outbox is planned by its indexes."""
+
+    enable_seqscan: str
+    enable_hashjoin: str
+    enable_mergejoin: str
+
+
 class PostgresOutbox:
     """The `delivery.outbox.Outbox` that workers of any number of processes share.
 
@@ -157,7 +165,11 @@ class PostgresOutbox:
     empty would read all of it once it is full.
     """
 
-    SESSION: ClassVar = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
+    SESSION: ClassVar[QueuePlans] = {
+        "enable_seqscan": "off",
+        "enable_hashjoin": "off",
+        "enable_mergejoin": "off",
+    }
 
     def __init__(self, pool: Any) -> None:
         self._pool = pool

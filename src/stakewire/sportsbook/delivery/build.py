@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +26,7 @@ _log = structlog.get_logger(__name__)
 QUEUE_LOOK = 10.0  # seconds between two readings of the queue for the metrics
 _LISTEN_AGAIN = 1.0
 
-SESSION: Mapping[str, str] = PostgresOutbox.SESSION
+SESSION = PostgresOutbox.SESSION
 """Server settings that the sessions of the pool given to `build_delivery` should have."""
 
 
