@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
+import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -18,6 +21,27 @@ from stakewire.postgres.embedded import EmbeddedPostgres
 READY = "Ctrl-C stops everything"
 
 
+@dataclass(frozen=True)
+class Demo:
+    """Everything running in a folder, on three ports from `port` on."""
+
+    running: Running
+    folder: Path
+    data: Path
+    port: int
+
+
+@pytest.fixture(scope="module")
+def demo() -> Iterator[Demo]:
+    """One that runs for all tests that leave it running."""
+    folder = Path(tempfile.mkdtemp(prefix="stakewire-run-"))
+    data, port = folder / "data", three_free_ports()
+    with _start(folder, data, port) as running:
+        running.wait_for_line(READY)
+        yield Demo(running, folder, data, port)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 @pytest.fixture
 def port() -> int:
     return three_free_ports()
@@ -26,14 +50,6 @@ def port() -> int:
 @pytest.fixture
 def data(folder: Path) -> Path:
     return folder / "data"
-
-
-@pytest.fixture
-def up(folder: Path, data: Path, port: int) -> Iterator[Running]:
-    """Everything, running."""
-    with _start(folder, data, port) as running:
-        running.wait_for_line(READY)
-        yield running
 
 
 def _start(folder: Path, data: Path, port: int) -> Running:
@@ -50,33 +66,31 @@ def _side(data: Path, name: str) -> int:
     return int(line.partition(":")[0])
 
 
-def test_everything_runs_and_ctrl_c_leaves_no_process(
-    up: Running, folder: Path, data: Path, port: int
-) -> None:
-    """Addresses and log-in are printed, all sides are ready, a shell sees the same wallet, nothing stays."""
-    for expected in (f"http://127.0.0.1:{port} ", "alice / play-money", str(data)):
-        assert expected in up.output
-    assert _all_ready(port)
-    shown = stakewire("wallet", "player", "show", "alice", "--data", str(data), "--json", cwd=folder)
+def test_everything_runs_and_a_shell_beside_it_sees_the_same(demo: Demo) -> None:
+    """Addresses and log-in are printed, all sides are ready, and a command leaves the database running."""
+    for expected in (f"http://127.0.0.1:{demo.port} ", "alice / play-money", str(demo.data)):
+        assert expected in demo.running.output
+    assert _all_ready(demo.port)
+    show = ("wallet", "player", "show", "alice", "--data", str(demo.data), "--json")
+    shown = stakewire(*show, cwd=demo.folder)
     assert json.loads(shown.stdout)["accounts"][0]["balance"] == "100.00"
-    assert _all_ready(port), "a command beside it must not stop the database"
-    up.signal(signal.SIGINT)
-    assert up.wait() == 0
-    assert f"stopped; the data is in {data}" in up.output
-    wait_for(lambda: not processes_of(str(data)), f"no process left: {processes_of(str(data))}")
+    assert _all_ready(demo.port)
 
 
 def test_the_second_start_finds_everything_as_it_was(folder: Path, data: Path, port: int) -> None:
-    """The deposit of the first start is not made again; other ports may be chosen each time."""
-    for first in (port, three_free_ports()):
+    """Signals end it without a trace; the first deposit is not made again; other ports may be chosen."""
+    for first, number in ((port, signal.SIGINT), (three_free_ports(), signal.SIGTERM)):
         with _start(folder, data, first) as running:
             running.wait_for_line(READY)
             assert _all_ready(first)
-            running.signal(signal.SIGTERM)
+            running.signal(number)
             assert running.wait() == 0
-    history = stakewire("wallet", "history", "alice", "--data", str(data), "--json", cwd=folder)
-    assert [item["kind"] for item in json.loads(history.stdout)["items"]] == ["deposit"]
-    assert stakewire("verify", "--data", str(data), cwd=folder).returncode == 0
+        assert f"stopped; the data is in {data}" in running.output
+        wait_for(lambda: not processes_of(str(data)), f"no process left: {processes_of(str(data))}")
+    with EmbeddedPostgres(data):
+        history = stakewire("wallet", "history", "alice", "--data", str(data), "--json", cwd=folder)
+        assert [item["kind"] for item in json.loads(history.stdout)["items"]] == ["deposit"]
+        assert stakewire("verify", "--data", str(data), cwd=folder).returncode == 0
 
 
 @pytest.mark.parametrize("offset", [0, 1, 2])
@@ -94,23 +108,24 @@ def test_a_port_in_use_is_one_sentence(folder: Path, data: Path, port: int, offs
     assert not (data / "postgres").exists()
 
 
-def test_a_second_run_on_the_same_folder_is_one_sentence(up: Running, folder: Path, data: Path) -> None:
+def test_a_second_run_on_the_same_folder_is_one_sentence(demo: Demo) -> None:
     """The sentence names the folder, the process and the two flags; the first run goes on."""
-    tried = stakewire("up", "--port", str(three_free_ports()), "--data", str(data), cwd=folder)
+    again = ("up", "--port", str(three_free_ports()), "--data", str(demo.data))
+    tried = stakewire(*again, cwd=demo.folder)
     assert tried.returncode == 7
     [sentence] = tried.stderr.splitlines()
-    assert f"runs on the data folder {data} already (process {up.process.pid})" in sentence
+    assert f"runs on the data folder {demo.data} already (process {demo.running.process.pid})" in sentence
     assert "--data and --port" in sentence
-    assert up.process.poll() is None
+    assert demo.running.process.poll() is None
 
 
-def test_two_run_side_by_side(up: Running, folder: Path, port: int) -> None:
+def test_two_run_side_by_side(demo: Demo, folder: Path, data: Path) -> None:
     """With a folder and ports of its own, a second one shares nothing with the first."""
     other = three_free_ports()
-    with _start(folder, folder / "other", other) as second:
+    with _start(folder, data, other) as second:
         second.wait_for_line(READY)
         assert _all_ready(other)
-        assert _all_ready(port)
+        assert _all_ready(demo.port)
 
 
 def test_it_runs_on_an_outside_database_too(folder: Path, data: Path, port: int, database_url: str) -> None:
@@ -125,21 +140,21 @@ def test_it_runs_on_an_outside_database_too(folder: Path, data: Path, port: int,
 
 
 @pytest.mark.parametrize("name", ["wallet", "sportsbook", "site"])
-def test_a_side_that_is_killed_is_started_again(up: Running, data: Path, port: int, name: str) -> None:
+def test_a_side_that_is_killed_is_started_again(demo: Demo, name: str) -> None:
     """One line says that it ended and how, one that it is back."""
-    os.kill(_side(data, name), signal.SIGKILL)
-    up.wait_for_line(f"the {name} ended (SIGKILL); starting it again")
-    up.wait_for_line(f"the {name} is back")
-    wait_for(lambda: _all_ready(port), "all ready again")
+    os.kill(_side(demo.data, name), signal.SIGKILL)
+    demo.running.wait_for_line(f"the {name} ended (SIGKILL); starting it again")
+    demo.running.wait_for_line(f"the {name} is back")
+    wait_for(lambda: _all_ready(demo.port), "all ready again")
 
 
-def test_a_database_that_is_killed_is_started_again(up: Running, data: Path, port: int) -> None:
+def test_a_database_that_is_killed_is_started_again(demo: Demo) -> None:
     """The sides find it again by themselves."""
-    pid = EmbeddedPostgres(data).postmaster_pid()
+    pid = EmbeddedPostgres(demo.data).postmaster_pid()
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
-    up.wait_for_line("PostgreSQL ended; it was started again")
-    wait_for(lambda: _all_ready(port), "all ready again")
+    demo.running.wait_for_line("PostgreSQL ended; it was started again")
+    wait_for(lambda: _all_ready(demo.port), "all ready again")
 
 
 def test_after_kill_9_of_up_its_sides_end_and_the_next_start_works(
@@ -170,11 +185,11 @@ def test_ctrl_c_during_the_start_leaves_nothing_half_way(folder: Path, data: Pat
         running.wait_for_line(READY)
 
 
-def test_secrets_are_neither_in_arguments_nor_readable_by_others(up: Running, data: Path) -> None:
+def test_secrets_are_neither_in_arguments_nor_readable_by_others(demo: Demo) -> None:
     """Whoever may list processes or folders learns no token, password or key."""
-    demo = json.loads((data / "demo.json").read_text())
-    lines = "\n".join(processes_of(str(data)))
-    assert all(secret not in lines for secret in demo.values())
+    secrets = json.loads((demo.data / "demo.json").read_text()).values()
+    lines = "\n".join(processes_of(str(demo.data)))
+    assert all(secret not in lines for secret in secrets)
     for file in ("demo.json", "master.key"):
-        assert (data / file).stat().st_mode & 0o077 == 0
-    assert all(secret not in log.read_text() for log in (data / "log").iterdir() for secret in demo.values())
+        assert (demo.data / file).stat().st_mode & 0o077 == 0
+    assert all(secret not in log.read_text() for log in (demo.data / "log").iterdir() for secret in secrets)
