@@ -123,9 +123,8 @@ class WalletProcess:
 @contextlib.contextmanager
 def running(process: WalletProcess) -> Iterator[WalletProcess]:
     """Start it, and end it whatever happens."""
-    process.start()
     try:
-        yield process
+        yield process.start()
     finally:
         if process._process is not None:
             process.stop()
