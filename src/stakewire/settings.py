@@ -109,7 +109,7 @@ class SportsbookSettings(Service):
     auth_attempts_per_minute: int = Field(default=20, ge=1, description="wrong passwords per address")
     bets_per_minute: int = Field(default=60, ge=1, description="bets of one player")
     max_payout: int = Field(default=1_000_000, ge=1, description="whole units of a currency one bet may pay")
-    callback_concurrency: int = Field(default=32, ge=1, description="callbacks in flight per client")
+    callback_concurrency: int = Field(default=64, ge=1, description="callbacks in flight per client")
 
 
 class SiteSettings(Listener):

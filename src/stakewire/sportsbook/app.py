@@ -189,7 +189,11 @@ async def open_sportsbook(
     vault = Vault.from_settings(config.master_key, config.data_dir)
     registry = CollectorRegistry()
     guard = EgressGuard(config.egress_allow, clock=clock)
-    poster = CallbackClient(guard, max_connections_per_destination=config.callback_concurrency, clock=clock)
+    # Clients on one host share a destination: room for several lanes at their full width.
+    poster = CallbackClient(
+        guard, max_connections_per_destination=4 * config.callback_concurrency, clock=clock
+    )
+    bet_poster = CallbackClient(guard, max_connections_per_destination=config.bets_in_flight, clock=clock)
     async with (
         _pool(config, "sportsbook", config.pool_size) as pool,
         _pool(config, "sportsbook callbacks", config.pool_size) as callback_pool,
@@ -202,6 +206,7 @@ async def open_sportsbook(
             pool=callback_pool,
             targets=directory,
             poster=poster,
+            bet_poster=bet_poster,
             clock=clock,
             chance=random.SystemRandom().random,
             worker=f"{socket.gethostname()} {os.getpid()}",
@@ -262,6 +267,7 @@ async def open_sportsbook(
             )
         finally:
             await poster.close()
+            await bet_poster.close()
 
 
 async def _lease_ids(pool: Pool, clock: Clock) -> OwnIds:

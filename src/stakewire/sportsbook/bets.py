@@ -14,6 +14,7 @@ Whoever moves the bet out of pending first wins; the other changes nothing.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -119,6 +120,7 @@ class Bets:
         self._decided = decided
         self._queued = queued
         self._running: dict[tuple[int, str, UUID], asyncio.Task[int]] = {}
+        self._of_client: Counter[int] = Counter()  # one client that hangs does not turn away the others' bets
 
     async def place(self, session: PageSession, slip: Slip) -> BetRow:
         """Place a bet and wait until it is decided; the same slip again gives the same bet.
@@ -136,10 +138,11 @@ class Bets:
         key = (visit.client_id, visit.user_id, slip.slip_id)
         running = self._running.get(key)
         if running is None:
-            if len(self._running) >= self._config.bets_in_flight:
+            if self._of_client[visit.client_id] >= self._config.bets_in_flight:
                 raise Unavailable("too many bets at this moment; send the same slip again", code="BUSY")
             running = asyncio.create_task(self._place(session, slip))
             self._running[key] = running
+            self._of_client[visit.client_id] += 1
             running.add_done_callback(lambda task: self._forget(key, task))
             bet_id = await asyncio.shield(running)
         else:
@@ -165,6 +168,7 @@ class Bets:
 
     def _forget(self, key: tuple[int, str, UUID], task: asyncio.Task[int]) -> None:
         del self._running[key]
+        self._of_client[key[0]] -= 1
         if not task.cancelled():
             task.exception()  # told to whoever waits; read here so that it is not "never retrieved"
 

@@ -44,10 +44,10 @@ class SportsbookConfig:
     auth_attempts_per_minute: int = 20  # wrong passwords, per address
     sessions_per_minute: int = 6_000  # per client
     bets_per_minute: int = 60  # per player
-    bets_in_flight: int = 256  # bets waiting for their stake's answer; more are turned away
+    bets_in_flight: int = 256  # bets of one client waiting for their stake's answer; more are turned away
     max_payout: int = 1_000_000  # whole units of a currency that one bet may pay
     settlement_chunk: int = 1_000  # bets per transaction
-    callback_concurrency: int = 32  # callbacks in flight per client
+    callback_concurrency: int = 64  # callbacks in flight per client
     max_connections: int = 10_000
     max_event_streams: int = 2_000
     pool_size: int = 10

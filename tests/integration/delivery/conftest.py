@@ -255,6 +255,7 @@ async def deliver(
             pool=pool,
             targets=targets,
             poster=changed.get("poster", poster),
+            bet_poster=poster,
             clock=SystemClock(),
             chance=random.Random(1).random,
             worker=name,

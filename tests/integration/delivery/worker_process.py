@@ -59,6 +59,7 @@ async def main(dsn: str, given: dict[str, object]) -> None:
         pool=pool,
         targets=FixedTargets(targets),
         poster=poster,
+        bet_poster=poster,
         clock=clock,
         chance=random.Random(1).random,
         worker=str(given["name"]),

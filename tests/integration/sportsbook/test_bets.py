@@ -11,7 +11,7 @@ import pytest
 from tests.integration.sportsbook.conftest import NewSportsbook, World
 
 from stakewire.betting.bets import BetState
-from stakewire.errors import Conflict, NotFound, Refused
+from stakewire.errors import Conflict, NotFound, Refused, Unavailable
 from stakewire.sportsbook.bets import OddsChanged, Slip
 
 FIRST = [("bet", 500)]
@@ -191,6 +191,27 @@ async def test_a_caller_that_goes_away_does_not_leave_its_bet_undecided(world: W
     await world.bets.drain()
     (bet,) = await world.bets.of_player(session)
     assert bet.state is BetState.ACCEPTED
+
+
+async def test_a_client_whose_wallet_hangs_does_not_turn_away_the_bets_of_others(
+    new_sportsbook: NewSportsbook,
+) -> None:
+    """Bets in flight are bounded per client: the first client's are BUSY, the second's goes on."""
+    world = await new_sportsbook(bets_in_flight=1)
+    await world.client()
+    first, match = await world.session(), await world.match()
+    await world.client("other")
+    other = await world.session(client="other")
+    world.wallet.may_answer.clear()
+    hanging = asyncio.create_task(world.bet(first, match))
+    await world.wallet.arrived.wait()
+    with pytest.raises(Unavailable, match="too many bets"):
+        await world.bet(first, match)
+    world.wallet.arrived.clear()
+    going_on = asyncio.create_task(world.bet(other, match))
+    await world.wallet.arrived.wait()
+    world.wallet.may_answer.set()
+    assert [(await bet).state for bet in (hanging, going_on)] == [BetState.ACCEPTED, BetState.ACCEPTED]
 
 
 async def test_an_answer_is_recorded_when_the_database_comes_back(world: World) -> None:

@@ -106,6 +106,7 @@ def build_delivery(
     pool: Any,
     targets: TargetSource,
     poster: Poster,
+    bet_poster: Poster,
     clock: Clock,
     chance: Chance,
     worker: str,
@@ -116,7 +117,8 @@ def build_delivery(
     """Build delivery on a pool of the sportsbook's schema, its sessions opened with `SESSION`.
 
     `worker` names this process in the leases (shown, not relied on); `concurrency` is the number of
-    callbacks in flight per client.
+    callbacks in flight per client. Bets have a poster of their own, so that a queue of results never keeps
+    a bet waiting for a connection.
     """
     look = asyncio.Event()
     outbox = PostgresOutbox(pool)
@@ -138,5 +140,5 @@ def build_delivery(
         limits=limits,
         look=look,
     )
-    bets = BetSender(sender, clock, metrics)
+    bets = BetSender(Sender(bet_poster, clock), clock, metrics)
     return Delivery(bets, CallbackWorker(shared), metrics, pool, outbox, targets, clock)
