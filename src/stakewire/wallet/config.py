@@ -11,7 +11,6 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from stakewire.errors import ConfigError
 
 MIN_ADMIN_TOKEN_CHARACTERS = 16
-DEFAULT_TOKENS = frozenset({"changeme", "change-me", "secret", "password", "admin", "token"})
 
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -65,7 +64,7 @@ class WalletConfig:
 
 
 def _check_admin_token(token: str) -> None:
-    if len(token) < MIN_ADMIN_TOKEN_CHARACTERS or token.lower() in DEFAULT_TOKENS:
+    if len(token) < MIN_ADMIN_TOKEN_CHARACTERS:
         raise ConfigError(
             f"STAKEWIRE_ADMIN_TOKEN must have at least {MIN_ADMIN_TOKEN_CHARACTERS} characters; "
             "make one with: python -c 'import secrets; print(secrets.token_urlsafe(32))'"
