@@ -144,6 +144,8 @@ class EmbeddedPostgres:
                     return False
                 if (self._pgdata / "postmaster.pid").exists():
                     self._pg_ctl("stop", "-m", "fast")
+                if (sockets := self._socket_dir()) != self._pgdata:
+                    sockets.rmdir()
                 return True
 
     def is_running(self) -> bool:

@@ -145,6 +145,8 @@ def test_a_path_too_long_for_a_socket_still_works(folder: Path) -> None:
         assert server.is_running()
         assert "stakewire-" in server.dsn
         assert len(server.dsn) < 100
+        sockets = Path(server.dsn.partition("host=")[2])
+    assert not sockets.exists()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
