@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import structlog
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -130,18 +131,16 @@ async def test_event_handler_ends_when_its_client_leaves(serve: Any, until: Any)
 
 
 async def test_receive_tells_the_disconnect_once_the_body_is_read(serve: Any) -> None:
-    """After the body, receive waits, then says http.disconnect; send then raises OSError."""
+    """After the body, receive waits, then says http.disconnect; the answer then leads nowhere, silently."""
     told: asyncio.Queue[Any] = asyncio.Queue()
 
     async def handle(scope: Any, receive: Any, send: Any) -> None:
         assert await receive() == {"type": "http.request", "body": b"", "more_body": False}
         told.put_nowait("reading")
         told.put_nowait(await receive())
-        try:
-            await send({"type": "http.response.start", "status": 200, "headers": []})
-        except OSError as error:
-            told.put_nowait(error)
-            raise
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"late"})
+        told.put_nowait("answered")
 
     service = await serve(app=asgi(handle))
     client = await service.connect()
@@ -149,7 +148,86 @@ async def test_receive_tells_the_disconnect_once_the_body_is_read(serve: Any) ->
     assert await told.get() == "reading"
     client.close()
     assert await told.get() == {"type": "http.disconnect"}
-    assert isinstance(await told.get(), OSError)
+    assert await told.get() == "answered"
+
+
+@pytest.mark.parametrize("piece", [b"", b"data: more\n\n"])
+async def test_endless_stream_that_never_listens_ends_when_its_client_leaves(
+    serve: Any, until: Any, piece: bytes
+) -> None:
+    """An app that only sends, and never looks for the disconnect, is cancelled; nothing is logged."""
+    ended: list[str] = []
+    begun = asyncio.Event()
+
+    async def handle(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        try:
+            while True:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+                begun.set()
+                await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            ended.append("cancelled")
+            raise
+
+    service = await serve(app=asgi(handle))
+    client = await service.connect()
+    with structlog.testing.capture_logs() as said:
+        await client.send(GET)
+        await begun.wait()
+        client.close()
+        await until(lambda: bool(ended))
+        await until(lambda: not service.server._shared.tasks)
+    assert (ended, said) == (["cancelled"], [])
+
+
+async def test_event_stream_that_never_listens_ends_with_the_server(serve: Any) -> None:
+    """A server that stops ends such a stream at once, and its client sees the connection cut."""
+
+    async def handle(scope: Any, receive: Any, send: Any) -> None:
+        headers = [(b"content-type", b"text/event-stream")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        while True:
+            await send({"type": "http.response.body", "body": b"data: more\n\n", "more_body": True})
+            await asyncio.sleep(0)
+
+    service = await serve(app=asgi(handle))
+    client = await service.connect()
+    await client.send(GET)
+    await client.reader.readuntil(b"more")
+    async with asyncio.timeout(10):
+        stopped = asyncio.create_task(service.server.stop(60.0))
+        while not client.reader.at_eof():
+            await client.reader.read(65536)
+        await stopped
+
+
+async def test_nothing_is_logged_when_the_client_of_a_framework_leaves(
+    serve: Any, until: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A browser that closes in the middle of a stream is an everyday thing: no traceback, no line."""
+    ended: list[bool] = []
+
+    async def stream() -> AsyncIterator[bytes]:
+        try:
+            while True:
+                yield b"data: again\n\n"
+                await asyncio.sleep(0)
+        finally:
+            ended.append(True)
+
+    async def events(_: Request) -> Response:
+        return StreamingResponse(stream(), media_type="text/event-stream")
+
+    service = await serve(app=Starlette(routes=[Route("/x", events)]))
+    client = await service.connect()
+    with structlog.testing.capture_logs() as said:
+        await client.send(GET)
+        await client.reader.readuntil(b"again")
+        client.reset()
+        await until(lambda: not service.server._shared.tasks)
+    assert ended
+    assert (said, caplog.records) == ([], [])
 
 
 async def test_slow_reader_holds_its_sender_back(serve: Any, until: Any) -> None:

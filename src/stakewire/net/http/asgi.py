@@ -21,9 +21,8 @@ log = structlog.get_logger("stakewire.net.http")
 # that a server-sent-events handler ends when its client goes, not when it next has something to send.
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
 
-
-class ClientGone(OSError):
-    """The app sends to a client that is not there any more."""
+# A whole answer takes two messages; who sends more to a client that has gone streams to nobody.
+_SENT_TO_NOBODY = 2
 
 
 class AsgiExchange:
@@ -52,6 +51,7 @@ class AsgiExchange:
         self._body: list[bytes] = []
         self._body_over = self._body_told = False
         self._gone = False
+        self._to_nobody = 0
         self._head: Message | None = None
         self._begun = self._chunked = self._bodiless = self._event_stream = False
         self._left: int | None = None
@@ -121,12 +121,15 @@ class AsgiExchange:
     async def send(self, message: Message) -> None:
         """Take the head of the answer, then its body in pieces; waits while the client does not read.
 
+        What is sent to a client that has gone leads nowhere, without an error, as ASGI up to 2.3 has it:
+        the app learns of that by http.disconnect. One that streams on all the same is cancelled.
+
         Raises:
-            ClientGone: there is nobody to send to.
             RuntimeError, ValueError: the messages are not what ASGI allows.
         """
         if self._gone:
-            raise ClientGone("the client has gone")
+            await self._send_to_nobody()
+            return
         kind = message["type"]
         if kind == "http.response.start":
             if self._head is not None:
@@ -144,6 +147,12 @@ class AsgiExchange:
                 await self._connection.drained()
         else:
             raise RuntimeError(f"this server does not understand the message {kind}")
+
+    async def _send_to_nobody(self) -> None:
+        self._to_nobody += 1
+        if self._to_nobody > _SENT_TO_NOBODY and self._task is not None:
+            self._task.cancel()
+        await asyncio.sleep(0)  # an app that only sends must not keep the loop to itself
 
     def _send_head(self) -> None:
         if self._begun or self._gone or self.answer is not None:
@@ -211,8 +220,6 @@ class AsgiExchange:
     async def _run(self) -> None:
         try:
             await self._connection.shared.app(self._scope(), self.receive, self.send)
-        except ClientGone:
-            pass
         except Exception:
             if not self._gone:
                 log.exception("request failed", method=self._request.method, path=self._request.path)
@@ -221,9 +228,10 @@ class AsgiExchange:
             if self.answer is None and not self._gone:
                 log.error("no complete answer", method=self._request.method, path=self._request.path)
                 self._fail()
-        if self.answer is None:
-            # Told to stop in the middle of a stream: the missing last chunk tells the client.
-            self._connection.abort()
+        finally:
+            if self.answer is None:
+                # Told to stop in the middle of a stream: the missing last chunk tells the client.
+                self._connection.abort()
 
     def _fail(self) -> None:
         if self._begun:
