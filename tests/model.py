@@ -99,9 +99,9 @@ class Model:
         target = self.stored.get((operator, asked.target))
         if asked.target == tx:
             asked.error = "ROLLBACK_NOT_ALLOWED"
-        elif target is None:
+        elif target is None or target.action is None:  # a tombstone that nothing has met is as unknown
             stone = Stored(None, asked.user, asked.currency, None, None, undone=True, tombstone=True)
-            self.stored[operator, asked.target] = stone
+            self.stored.setdefault((operator, asked.target), stone)
             asked.error = "ROLLBACK_NOT_ALLOWED" if rules.refuse_unknown_rollback else None
         elif target.tombstone:
             pass

@@ -98,9 +98,10 @@ def decide_rollback(
     """A rollback under a new id. The target decides; `account` is the named player's in this currency."""
     if asked.target_id == asked.tx_id:
         return _NOT_ALLOWED
-    if target is None:
+    if target is None or (target.kind is Kind.TOMBSTONE and target.late is None):
+        # Never came; a tombstone alone does not make it known, so a second rollback is told the same.
         refuse = asked.policy.refuse_unknown_rollback
-        return Decision(Decline.ROLLBACK_NOT_ALLOWED if refuse else None, tombstone=True)
+        return Decision(Decline.ROLLBACK_NOT_ALLOWED if refuse else None, tombstone=target is None)
     if target.kind is Kind.TOMBSTONE:
         return _MOVES_NOTHING  # undone already, whoever this rollback names
     if target.kind is not Kind.BET and target.kind is not Kind.RESULT:

@@ -250,7 +250,7 @@ class _Decider:
 def _keys(asked: LedgerRequest) -> list[str]:
     keys = [f"transaction:{asked.tx_id}", f"late:{asked.tx_id}"]
     if asked.target_id is not None:
-        keys += [f"transaction:{asked.target_id}", f"reversal:{asked.target_id}"]
+        keys += [f"{kind}:{asked.target_id}" for kind in ("transaction", "late", "reversal")]
     return keys
 
 

@@ -198,7 +198,11 @@ def test_all_in_one_batch(name: str) -> None:
             Policy(refuse_unknown_rollback=True),
             """
             rollback t1 of t0 4.00 -> ROLLBACK_NOT_ALLOWED 10.00
+            rollback t2 of t0 4.00 -> ROLLBACK_NOT_ALLOWED 10.00
+            rollback t1 of t0 4.00 -> ROLLBACK_NOT_ALLOWED 10.00
             bet t0 4.00 -> TRANSACTION_ROLLED_BACK 10.00
+            rollback t3 of t0 4.00 -> ok 10.00
+            rollback t2 of t0 4.00 -> ROLLBACK_NOT_ALLOWED 10.00
             """,
         ),
         (

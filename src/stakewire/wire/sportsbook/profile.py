@@ -29,8 +29,8 @@ class Profile:
     Attributes:
         altered_replay: the same id with other values: the first answer again, or TRANSACTION_MISMATCH.
         bad_signature_status: HTTP status of INVALID_SIGNATURE.
-        unknown_rollback: a rollback whose target is unknown succeeds, or is refused; its tombstone is kept
-            either way.
+        unknown_rollback: every rollback whose target has not come yet succeeds, or is refused; its tombstone
+            is kept either way.
         rollback_of_result: takes the money back even below zero, or is refused.
         hash_headers: names the signature may come under; the first is the one that we send.
         bet_timeout: seconds a bet may take to be answered.
