@@ -103,7 +103,7 @@ class Route:
         """Answer, now or after the COMMIT; a fault of ours is INTERNAL_ERROR, so that it comes again."""
         try:
             if not self._accept(request, respond):
-                self._front.rechecks.add(lambda: self._settle(request, respond))
+                self._front.rechecks.add(lambda: self._settle(request, respond), _size(request))
         except Exception:
             self._fail(request, respond)
 
@@ -159,6 +159,11 @@ class Route:
     def _fail(self, request: HotRequest, respond: Respond) -> None:
         log.exception("callback_failed", operator=self._operator.name, endpoint=self._endpoint.value)
         Reply(self._front.stats, self._operator.name, request.received_at, respond).fail(Code.INTERNAL_ERROR)
+
+
+def _size(request: HotRequest) -> int:
+    """The bytes that a waiting request keeps."""
+    return len(request.body) + sum(len(name) + len(value) for name, value in request.headers)
 
 
 class Reply:

@@ -14,6 +14,7 @@ import structlog
 log = structlog.get_logger(__name__)
 
 MAX_WAITING = 4096
+MAX_WAITING_BYTES = 8 * 1024 * 1024  # nobody who can write here has shown who he is
 RELOAD_TIMEOUT = 2.0  # seconds; a database that is away must not hold wrongly signed requests
 
 
@@ -22,15 +23,22 @@ class Rechecks:
 
     def __init__(self, refresh: Callable[[], Awaitable[None]]) -> None:
         self._refresh = refresh
-        self._waiting: list[Callable[[], None]] = []
+        self._waiting: list[tuple[Callable[[], None], int]] = []
+        self._count = 0  # those whose reload is under way wait too
+        self._bytes = 0
         self._task: asyncio.Task[None] | None = None
 
-    def add(self, settle: Callable[[], None]) -> None:
-        """Let `settle` wait; when too many wait already, it is called at once, without a reload."""
-        if len(self._waiting) >= MAX_WAITING:
+    def add(self, settle: Callable[[], None], size: int) -> None:
+        """Let `settle` and the `size` bytes that it holds wait.
+
+        When too many requests or bytes wait already, it is called at once, without a reload.
+        """
+        if self._count >= MAX_WAITING or self._bytes + size > MAX_WAITING_BYTES:
             settle()
             return
-        self._waiting.append(settle)
+        self._count += 1
+        self._bytes += size
+        self._waiting.append((settle, size))
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._run())
 
@@ -39,7 +47,9 @@ class Rechecks:
             while self._waiting:
                 waited, self._waiting = self._waiting, []
                 await self.reload()
-                for settle in waited:
+                for settle, size in waited:
+                    self._count -= 1
+                    self._bytes -= size
                     settle()
         finally:
             self._task = None

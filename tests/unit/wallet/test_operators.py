@@ -14,7 +14,7 @@ from stakewire.errors import Conflict, InvalidInput, NotFound
 from stakewire.postgres.wallet.operators import OperatorRow, SecretRow
 from stakewire.testing import ManualClock, SeededTokens
 from stakewire.wallet.operators import OperatorDesk, OperatorDirectory, check_hash, check_name
-from stakewire.wallet.rechecks import MAX_WAITING, Rechecks
+from stakewire.wallet.rechecks import MAX_WAITING, MAX_WAITING_BYTES, Rechecks
 from stakewire.wire.sportsbook.profile import Profile
 
 
@@ -203,12 +203,37 @@ async def test_rechecks_settle_once_after_a_reload_and_whatever_happens() -> Non
 
     rechecks = Rechecks(refresh)
     for number in range(MAX_WAITING + 1):
-        rechecks.add(lambda number=number: settled.append(number))  # type: ignore[misc]
+        rechecks.add(lambda number=number: settled.append(number), 1)  # type: ignore[misc]
     assert settled == [MAX_WAITING]
     while len(settled) <= MAX_WAITING:
         await asyncio.sleep(0)
     assert sorted(settled) == list(range(MAX_WAITING + 1))
     assert reloads == 1
+
+
+async def test_waiting_requests_are_bounded_by_their_bytes_until_they_are_settled() -> None:
+    """Large ones are settled at once when 8 MiB wait, also while the reload of the others is under way."""
+    settled: list[str] = []
+    reading, go_on = asyncio.Event(), asyncio.Event()
+
+    async def refresh() -> None:
+        reading.set()
+        await go_on.wait()
+
+    rechecks = Rechecks(refresh)
+    rechecks.add(lambda: settled.append("waits"), MAX_WAITING_BYTES - 1)
+    await reading.wait()
+    rechecks.add(lambda: settled.append("over"), 2)
+    rechecks.add(lambda: settled.append("fits"), 1)
+    assert settled == ["over"]
+    go_on.set()
+    while len(settled) < 3:
+        await asyncio.sleep(0)
+    assert settled == ["over", "waits", "fits"]
+    rechecks.add(lambda: settled.append("room again"), MAX_WAITING_BYTES)
+    assert settled[-1] == "fits"
+    while len(settled) < 4:
+        await asyncio.sleep(0)
 
 
 async def test_uses_are_noted_together() -> None:
