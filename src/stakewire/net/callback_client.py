@@ -70,10 +70,11 @@ class HttpAnswer:
 
 
 class CallbackClient:
-    """Posts to callback URLs over keep-alive connections, at most so many per destination.
+    """Posts to callback URLs over keep-alive connections, at most so many per lane and destination.
 
-    A destination is a scheme, host and port. Requests beyond the bound wait their turn, within their own
-    timeout. At most `max_destinations` keep idle connections; the one at rest longest loses its own.
+    A destination is a scheme, host and port; a lane is whoever must not be held up by others, such as one
+    client of several on one host. Requests beyond the bound wait their turn, within their own timeout. At
+    most `max_destinations` keep idle connections; the one at rest longest loses its own.
     """
 
     def __init__(
@@ -96,7 +97,7 @@ class CallbackClient:
         self._max_destinations = max_destinations
         self._limits = AnswerLimits() if limits is None else limits
         self._tls = ssl_context
-        self._pools: OrderedDict[tuple[str, str, int], Pool] = OrderedDict()
+        self._pools: OrderedDict[tuple[int, str, str, int], Pool] = OrderedDict()
         self._openings: dict[tuple[str, str], bytes] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
@@ -108,9 +109,12 @@ class CallbackClient:
         headers: Sequence[tuple[str, str]],
         timeout: float,
         *,
+        lane: int = 0,
         fresh: bool = False,
     ) -> HttpAnswer:
         """Send `body` once and wait for the answer, all within `timeout` seconds.
+
+        Lanes share no connection, also where they lead to the same destination.
 
         With `fresh` a new connection is made even if an idle one is there. A kept connection is used
         only if the peer has not closed it and its address is among those judged just now.
@@ -124,7 +128,7 @@ class CallbackClient:
         destination = self._guard.recent(url)
         if destination is None:
             destination = await self._judge(url, timeout)
-        pool = self._pool(destination)
+        pool = self._pool(lane, destination)
         data = self._head(destination, headers) + b"%d\r\n\r\n%b" % (len(body), body)
         connection = None if fresh else pool.take_idle(destination.addresses, self._monotonic())
         if connection is None:
@@ -157,10 +161,10 @@ class CallbackClient:
         except (Refused, Unavailable) as error:
             raise NotSent(error.message) from None
 
-    def _pool(self, destination: Destination) -> Pool:
+    def _pool(self, lane: int, destination: Destination) -> Pool:
         if self._closed:
             raise NotSent("this client is closed")
-        key = (destination.scheme, destination.host, destination.port)
+        key = (lane, destination.scheme, destination.host, destination.port)
         pool = self._pools.get(key)
         if pool is None:
             pool = self._pools[key] = Pool(self._max_connections, self._idle_seconds)

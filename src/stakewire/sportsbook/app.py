@@ -189,10 +189,8 @@ async def open_sportsbook(
     vault = Vault.from_settings(config.master_key, config.data_dir)
     registry = CollectorRegistry()
     guard = EgressGuard(config.egress_allow, clock=clock)
-    # Clients on one host share a destination: room for several lanes at their full width.
-    poster = CallbackClient(
-        guard, max_connections_per_destination=4 * config.callback_concurrency, clock=clock
-    )
+    # Per client, as lanes: room for all that one client may have in flight.
+    poster = CallbackClient(guard, max_connections_per_destination=config.callback_concurrency, clock=clock)
     bet_poster = CallbackClient(guard, max_connections_per_destination=config.bets_in_flight, clock=clock)
     async with (
         _pool(config, "sportsbook", config.pool_size) as pool,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import timedelta
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
@@ -12,6 +14,8 @@ from prometheus_client import CollectorRegistry
 from stakewire.clock import SystemClock
 from stakewire.delivery.action import Action
 from stakewire.delivery.outcome import Outcome
+from stakewire.net.callback_client import CallbackClient
+from stakewire.net.egress import EgressGuard
 from stakewire.sportsbook.delivery.bets import BetAccepted, BetDeclined, BetSender, BetUnknown
 from stakewire.sportsbook.delivery.metrics import DeliveryMetrics
 from stakewire.sportsbook.delivery.sending import Sender
@@ -25,6 +29,12 @@ def bets(poster: Any) -> BetSender:
 
 def _http(body: bytes, status: str = "200 OK") -> bytes:
     return f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def accept(received: Any) -> bytes:
+    """The contract's success."""
+    own_id = json.loads(received.body)["transaction_id"]
+    return _http(b'{"error":null,"transaction_id":"w-%b"}' % own_id.encode())
 
 
 async def _slow(_: Any) -> bytes | None:
@@ -119,3 +129,26 @@ async def test_accepted_bet_carries_the_wallets_id(
     answer = await bets.send(targets.set(1, receiver.url), callback)
     assert isinstance(answer, BetAccepted)
     assert answer.attempt.client_transaction_id == f"w-{callback.transaction_id}"
+
+
+async def test_hung_client_behind_the_same_address_keeps_no_bet_of_another_waiting(
+    write: Any, targets: Any, receivers: Any
+) -> None:
+    """Two clients behind one host and port: all that one may have in flight hangs, the other is served."""
+    clock = SystemClock()
+    guard = EgressGuard([ip_network("127.0.0.0/8")])
+    poster = CallbackClient(guard, max_connections_per_destination=2, clock=clock)
+    bets = BetSender(Sender(poster, clock), clock, DeliveryMetrics(CollectorRegistry()))
+
+    async def script(received: Any) -> bytes | None:
+        return await _slow(received) if "/hung/" in received.line else accept(received)
+
+    receiver = await receivers(script)
+    hung = targets.set(1, f"{receiver.url}/hung")
+    alive = targets.set(2, f"{receiver.url}/alive")
+    stuck = [asyncio.create_task(bets.send(hung, write.new(Action.BET))) for _ in range(2)]
+    await receiver.seen(2)
+    assert isinstance(await bets.send(alive, write.new(Action.BET, client_id=2)), BetAccepted)
+    assert not any(task.done() for task in stuck)
+    await poster.close()
+    await asyncio.gather(*stuck)

@@ -28,7 +28,7 @@ class Poster(Protocol):
     """Sends one POST (`net.callback_client.CallbackClient`)."""
 
     async def post(
-        self, url: str, body: bytes, headers: Sequence[tuple[str, str]], timeout: float
+        self, url: str, body: bytes, headers: Sequence[tuple[str, str]], timeout: float, *, lane: int
     ) -> Answer: ...
 
 
@@ -69,7 +69,8 @@ class Sender:
         started = self._clock.monotonic()
         headers = (("Content-Type", "application/json"), (target.hash_header, target.secret.sign(body)))
         try:
-            answer = await self._client.post(target.url(path), body, headers, timeout)
+            # Each client has connections of its own, whatever host it shares with others.
+            answer = await self._client.post(target.url(path), body, headers, timeout, lane=target.client_id)
         except NotSent as fault:
             outcome, reason = Outcome.NOT_SENT, storable(fault.reason)
         except NoAnswer as fault:
