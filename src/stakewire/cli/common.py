@@ -160,14 +160,16 @@ def _run_loop(work: Coroutine[Any, Any, T]) -> T:
 
 
 @asynccontextmanager
-async def embedded_or_outside(settings: Settings, side: Side, *, watch: bool = False) -> AsyncIterator[str]:
+async def embedded_or_outside(
+    settings: Settings, side: Side, *, make: bool = False, watch: bool = False
+) -> AsyncIterator[str]:
     """Address of the side's database for the length of the block, whatever state its schema is in.
 
-    The embedded one is started if nobody runs it, and stopped at the end if nobody else uses it;
-    with `watch` it is started again should it die meanwhile.
+    The embedded one is started if nobody runs it, and stopped at the end if nobody else uses it; with
+    `make` it is made where there is none, with `watch` started again should it die meanwhile.
 
     Raises:
-        ConfigError: the data folder cannot be used.
+        ConfigError: the data folder cannot be used, or holds no database.
         Unavailable: the embedded server does not start.
     """
     outside = settings.side_database_url(side)
@@ -179,7 +181,7 @@ async def embedded_or_outside(settings: Settings, side: Side, *, watch: bool = F
     server = EmbeddedPostgres(settings.data)
     watcher: asyncio.Task[None] | None = None
     try:
-        address = await in_thread(server.start)
+        address = await in_thread(functools.partial(server.start, make=make))
         if watch:
             watcher = asyncio.create_task(keep_running(server, _log_restart))
         yield address
@@ -197,19 +199,21 @@ def _log_restart(sentence: str) -> None:
 
 
 @asynccontextmanager
-async def database_address(settings: Settings, side: Side, *, watch: bool = False) -> AsyncIterator[str]:
+async def database_address(
+    settings: Settings, side: Side, *, make: bool = False, watch: bool = False
+) -> AsyncIterator[str]:
     """Address of the side's database, with a current schema, for the length of the block.
 
     An outside database must have been migrated with `stakewire db migrate`; the embedded one migrates itself.
 
     Raises:
-        ConfigError: the schema is not current, or the database cannot be used.
+        ConfigError: the schema is not current, there is no database, or it cannot be used.
         Unavailable: the database does not answer.
     """
     from stakewire.postgres.connect import connected
     from stakewire.postgres.migrate import check, migrate
 
-    async with embedded_or_outside(settings, side, watch=watch) as address:
+    async with embedded_or_outside(settings, side, make=make, watch=watch) as address:
         async with connected(address, application_name="stakewire check") as conn:
             problems = await check(conn, side)
             if problems and settings.side_database_url(side) is None:

@@ -30,7 +30,7 @@ async def migrate_command(ctx: Context, side: SideOption = None) -> None:
     done = []
     for one in _sides(side):
         async with (
-            embedded_or_outside(ctx.settings, one) as address,
+            embedded_or_outside(ctx.settings, one, make=True) as address,
             connected(address, application_name=_NAME) as conn,
         ):
             await check_durability(conn)
@@ -88,7 +88,7 @@ async def restore_command(ctx: Context, file: FileArgument, side: SideOption = N
 
     sides = _in_one_place(ctx, side)
     async with (
-        embedded_or_outside(ctx.settings, sides[0]) as address,
+        embedded_or_outside(ctx.settings, sides[0], make=True) as address,
         connected(address, application_name=_NAME) as conn,
     ):
         await check_durability(conn)

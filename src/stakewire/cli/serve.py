@@ -51,9 +51,7 @@ TlsCert = Annotated[Path | None, typer.Option("--tls-cert", metavar="FILE", help
 TlsKey = Annotated[Path | None, typer.Option("--tls-key", metavar="FILE", help="PEM private key.")]
 TrustedProxy = Annotated[
     list[str] | None,
-    typer.Option(
-        "--trusted-proxy", metavar="CIDR", help="Proxy whose X-Forwarded-* is believed."
-    ),
+    typer.Option("--trusted-proxy", metavar="CIDR", help="Proxy whose X-Forwarded-* is believed."),
 ]
 PublicUrl = Annotated[
     str | None, typer.Option("--public-url", metavar="URL", help="Address under which browsers reach it.")
@@ -299,7 +297,7 @@ async def _database(settings: Settings, side: Side) -> AsyncIterator[str]:
     if side.name == "site":
         yield ""
         return
-    async with database_address(settings, side.name, watch=True) as address:
+    async with database_address(settings, side.name, make=True, watch=True) as address:
         yield address
 
 

@@ -109,13 +109,22 @@ class EmbeddedPostgres:
         """Address of another database of the same server."""
         return f"postgresql://{SUPERUSER}@/{database}?host={self._socket_dir()}"
 
-    def start(self) -> str:
+    def start(self, *, make: bool = True) -> str:
         """Make sure the server runs, register as one of its users, and give the address.
 
+        Without `make` a folder that holds no database is left as it is: a mistyped one must not look like
+        an empty, flawless ledger.
+
         Raises:
-            ConfigError: the folder cannot be used, or was made by another PostgreSQL version.
+            ConfigError: the folder cannot be used, holds no database and may not be given one, or was made
+                by another PostgreSQL version.
             Unavailable: the server does not start; the message carries its own words.
         """
+        if not (make or self._has_cluster()):
+            raise ConfigError(
+                f"there is no database in the data folder {self._data_dir}; name the right one with --data, "
+                "or make one with `stakewire db migrate`"
+            )
         self._make_folder()
         with self._transition():
             self._ensure_running()
@@ -164,7 +173,7 @@ class EmbeddedPostgres:
     def _ensure_running(self) -> bool:
         if self._pgdata.exists() and self._settled() is _Answer.READY:
             return False
-        if not (self._pgdata / "PG_VERSION").exists():
+        if not self._has_cluster():
             self._initialise()
         self._check_version()
         conf = "".join(f"{name} = '{value}'\n" for name, value in self._settings.items())
@@ -182,6 +191,9 @@ class EmbeddedPostgres:
                 raise Unavailable(f"PostgreSQL in {self._pgdata} still recovers after {_START_SECONDS} s")
             time.sleep(0.05)
         return answer
+
+    def _has_cluster(self) -> bool:
+        return (self._pgdata / "PG_VERSION").exists()
 
     def _initialise(self) -> None:
         """Make the cluster beside its place and move it there: a killed start leaves nothing half made."""

@@ -95,6 +95,22 @@ def test_a_plain_function_may_be_a_command_too(capsys: pytest.CaptureFixture[str
     assert capsys.readouterr().out == "done\n"
 
 
+@pytest.mark.parametrize(
+    "words",
+    ["verify", "wallet player show alice", "sportsbook client list", "sportsbook callbacks list", "db check"],
+)
+def test_a_folder_without_a_database_is_said_and_left_alone(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, words: str
+) -> None:
+    """A mistyped `--data` is no empty, flawless ledger: exit 7, one sentence, nothing made."""
+    assert _run(build(), *words.split(), "--data", "mistyped") == 7
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert f"there is no database in the data folder {tmp_path / 'mistyped'}" in err
+    assert len(err.splitlines()) == 1
+    assert not (tmp_path / "mistyped").exists()
+
+
 def test_every_error_has_a_documented_exit_code() -> None:
     """Each class of the tree, and none of the documented codes is an invention."""
     classes = [

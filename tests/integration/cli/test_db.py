@@ -92,6 +92,16 @@ def test_a_copy_restores_into_an_empty_folder(folder: Path) -> None:
         assert _db("restore", "copy", *second, cwd=folder)[0] == 4
 
 
+def test_migrate_and_restore_make_a_data_folder(folder: Path) -> None:
+    """And a copy of one, restored into a folder that is not there, is the same."""
+    first, second = ("--data", str(folder / "first")), ("--data", str(folder / "second"))
+    assert _db("migrate", *first, cwd=folder)[0] == 0
+    _stakewire("wallet", "player", "add", "alice", "--currency", "EUR", *first, cwd=folder)
+    assert _db("dump", "copy", *first, cwd=folder)[0] == 0
+    assert _db("restore", "copy", *second, cwd=folder)[0] == 0
+    _stakewire("wallet", "player", "show", "alice", *second, cwd=folder)
+
+
 def _stakewire(*arguments: str, cwd: Path) -> Any:
     """The document of a command that must succeed."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("STAKEWIRE_")}
