@@ -71,6 +71,7 @@ async def open_bench(
     clock: Clock | None = None,
     seconds: float = 5.0,
     connect_to: str | None = None,
+    currencies: Currencies = CURRENCIES,
     **options: Any,
 ) -> AsyncIterator[Bench]:
     """A bench on a migrated database; `connect_to` is another way to it, for the committer alone."""
@@ -83,7 +84,7 @@ async def open_bench(
     )
     ids = await lease_ids(pool, "tests", datetime.now(UTC))
     store = PostgresLedger(writing, statement_seconds=seconds)
-    committer = Committer(store, ids, clock, currencies=CURRENCIES, calendar=CALENDAR, **options)
+    committer = Committer(store, ids, clock, currencies=currencies, calendar=CALENDAR, **options)
     await committer.start()
     try:
         players = PlayerStore(pool, ids, CALENDAR)

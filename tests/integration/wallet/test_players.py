@@ -5,10 +5,19 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from tests.integration.wallet.ledger_bench import Bench, add_operators, ask, deposit_of, open_bench
+from tests.integration.wallet.ledger_bench import (
+    CALENDAR,
+    Bench,
+    add_operators,
+    ask,
+    deposit_of,
+    open_bench,
+)
 
 from stakewire.errors import Conflict, InvalidInput, NotFound
 from stakewire.ledger.types import Decline, Kind, LimitKind, Period, Status
+from stakewire.money import Currencies
+from stakewire.postgres.wallet.audit import verify
 from stakewire.testing import ManualClock
 
 MONDAY = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -195,3 +204,29 @@ async def test_a_transaction_is_found_by_either_sides_id_with_everything_known_o
         ]
         with pytest.raises(NotFound):
             await bench.history.find("9" * 19)
+
+
+async def test_sums_may_be_longer_than_any_single_amount(database_url: str) -> None:
+    """105 results of 10^18 ETH: balance, day and the house's side have 39 digits and more, and stay exact."""
+    await add_operators(database_url, 2)
+    async with open_bench(database_url, currencies=Currencies.default()) as bench:
+        await bench.open_player("ann", "ETH")
+        await bench.players.set_limit(
+            "ann", "ETH", LimitKind.LOSS, Period.MONTH, 1, act_id="l1", at=bench.clock.now()
+        )
+        most = str(10**18)
+        at_once = [ask(Kind.RESULT, f"w{number}", most, currency="ETH") for number in range(100)]
+        assert {outcome.decline for outcome in await bench.at_once(at_once)} == {None}
+        for number in range(100, 105):
+            asked = ask(Kind.RESULT, f"w{number}", most, currency="ETH")
+            assert (await bench.committer.apply(asked)).decline is None
+        assert await bench.balance("ann", "ETH") == 105 * 10**36
+        (newest,) = (await bench.history.history("ann", limit=1)).items
+        assert newest.balance_after == 105 * 10**36
+        undo = ask(Kind.ROLLBACK, "r1", most, currency="ETH", target="w0")
+        assert (await bench.committer.apply(undo)).decline is None
+        assert await bench.balance("ann", "ETH") == 104 * 10**36
+        audit = await verify(
+            bench.pool, currencies=Currencies.default(), calendar=CALENDAR, now=bench.clock.now()
+        )
+        assert audit.is_clean

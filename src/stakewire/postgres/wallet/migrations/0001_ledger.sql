@@ -3,6 +3,7 @@
 -- The wallet's ledger. Append-only tables are kept so by privileges (end of file), not by triggers.
 -- `slot` is in every table that grows with play and last in every key, so that the tables can be spread
 -- over servers; the one exception is the id key, which must be unique per operator whatever player it names.
+-- Money is whole minor units in numeric without a precision: a single request has at most 38 digits, a sum more.
 -- No sequence is used on the write path: ids come from a leased writer number and a counter.
 
 CREATE TABLE wallet.operator (
@@ -50,7 +51,7 @@ CREATE TABLE wallet.account (
     slot smallint NOT NULL,
     player_id bigint NOT NULL,
     currency text COLLATE "C" NOT NULL,
-    balance numeric(38, 0) NOT NULL DEFAULT 0,  -- minor units
+    balance numeric NOT NULL DEFAULT 0,         -- minor units
     version bigint NOT NULL DEFAULT 0,
     seq bigint NOT NULL DEFAULT 0,              -- of the account's last transaction
     limited boolean NOT NULL DEFAULT false,     -- account_day is kept for it
@@ -76,8 +77,8 @@ CREATE TABLE wallet.transaction (
     user_id text COLLATE "C" NOT NULL,
     currency text COLLATE "C" NOT NULL,
     amount numeric,                       -- as asked, in whole units
-    delta numeric(38, 0) NOT NULL,        -- minor units, as the player sees it
-    balance_after numeric(38, 0),
+    delta numeric NOT NULL,               -- minor units, as the player sees it
+    balance_after numeric,
     verdict text COLLATE "C",             -- null: accepted; otherwise why not
     target_tx_id text COLLATE "C",        -- of a rollback; of a tombstone: the rollback that made it
     fingerprint bytea NOT NULL,
@@ -104,7 +105,7 @@ CREATE TABLE wallet.house_posting (
     slot smallint NOT NULL,
     operator_id int NOT NULL,
     currency text COLLATE "C" NOT NULL,
-    delta numeric(38, 0) NOT NULL,
+    delta numeric NOT NULL,
     at timestamptz NOT NULL,
     PRIMARY KEY (entry_id, operator_id, currency, slot)
 );
@@ -151,7 +152,7 @@ CREATE TABLE wallet.player_limit (
     slot smallint NOT NULL,
     kind text NOT NULL CHECK (kind IN ('stake', 'loss')),
     period text NOT NULL CHECK (period IN ('day', 'week', 'month')),
-    amount numeric(38, 0) NOT NULL CHECK (amount >= 0),
+    amount numeric NOT NULL CHECK (amount >= 0),
     PRIMARY KEY (account_id, kind, period, slot),
     FOREIGN KEY (account_id, slot) REFERENCES wallet.account (id, slot)
 );
@@ -162,8 +163,8 @@ CREATE TABLE wallet.account_day (
     account_id bigint NOT NULL,
     slot smallint NOT NULL,
     day date NOT NULL,
-    stakes numeric(38, 0) NOT NULL,
-    results numeric(38, 0) NOT NULL,
+    stakes numeric NOT NULL,
+    results numeric NOT NULL,
     PRIMARY KEY (account_id, day, slot),
     FOREIGN KEY (account_id, slot) REFERENCES wallet.account (id, slot)
 );
