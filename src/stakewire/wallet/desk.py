@@ -98,19 +98,21 @@ class WalletDesk:
     ) -> types.Player:
         """Make a player, or a further account of a player, with a first deposit if one is given.
 
-        The same id again pays nothing in a second time. Conflict also when the account is there already.
+        The same id again pays nothing in a second time; with another deposit, or none, it is another act.
+        Conflict also when the account is there already.
         """
         _check_user(user_id)
         known = self._currencies.get(currency)
-        if deposit is not None:
-            parse_amount(deposit, known)
+        minor = None if deposit is None else parse_amount(deposit, known)
         act = self._act(act_id)
         with available():
             if not await is_known_act(self._pool, act) and await self._has_account(user_id, currency):
                 raise Conflict(
                     f"player {user_id!r} has an account in {currency} already", code="ACCOUNT_EXISTS"
                 )
-            await self._players.add(user_id, currency, act_id=act, at=self._clock.now())
+            await self._players.add(
+                user_id, currency, act_id=act, at=self._clock.now(), deposit_minor=minor
+            )
         if deposit is not None:
             await self.deposit(user_id, deposit, currency, act)
         return await self.show_player(user_id)

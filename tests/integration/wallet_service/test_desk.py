@@ -11,7 +11,15 @@ import asyncpg
 import pytest
 
 from stakewire.errors import Conflict, InvalidInput, NotFound, Refused, Unavailable
-from stakewire.ledger.types import Kind, LedgerRequest, LimitKind, Outcome, Period, Status
+from stakewire.ledger.types import (
+    UNAVAILABLE,
+    Kind,
+    LedgerRequest,
+    LimitKind,
+    Outcome,
+    Period,
+    Status,
+)
 from stakewire.money import Currencies
 from stakewire.postgres.connect import app_role, open_pool
 from stakewire.testing import ManualClock, SeededTokens
@@ -34,6 +42,13 @@ class World:
         """A callback of some operator, straight to the committer."""
         request = LedgerRequest(OPERATOR, tx, kind, "ann", "EUR", Decimal(amount), target)
         return await self.desk._cashier.apply(request)
+
+
+class Away:
+    """A cashier whose database is gone."""
+
+    async def apply(self, request: LedgerRequest) -> Outcome:
+        return UNAVAILABLE
 
 
 @pytest.fixture
@@ -76,6 +91,12 @@ async def test_a_repeated_exclusion_is_not_refused_for_having_passed(world: Worl
     assert (await world.desk.exclude("ann", "2026-04-02", "x1")).excluded_until == datetime(
         2026, 5, 1, 22, 0, tzinfo=UTC
     )
+    world.clock.advance(40 * DAY)
+    for act, until in (("x1", "2026-04-02"), ("x3", "2026-05-02")):
+        again = await world.desk.exclude("ann", until, act)
+        assert again.excluded_until == datetime(2026, 5, 1, 22, 0, tzinfo=UTC)
+    with pytest.raises(InvalidInput):
+        await world.desk.exclude("ann", "2026-05-02", "x4")
 
 
 async def test_limits_turn_with_the_calendar(world: World) -> None:
@@ -100,10 +121,24 @@ async def test_a_limit_counts_what_was_staked_before_it(world: World) -> None:
 
 async def test_an_interrupted_player_with_a_deposit_is_finished_by_the_same_id(world: World) -> None:
     """The account was made, the deposit was not: the same act again pays it in, once."""
-    await world.desk.add_player("bob", "EUR", None, "open-bob")
-    for _ in range(2):
-        player = await world.desk.add_player("bob", "EUR", "5", "open-bob")
+    cashier, world.desk._cashier = world.desk._cashier, Away()
+    with pytest.raises(Unavailable):
+        await world.desk.add_player("bob", "EUR", "5", "open-bob")
+    world.desk._cashier = cashier
+    for amount in ("5", "5.00"):
+        player = await world.desk.add_player("bob", "EUR", amount, "open-bob")
         assert player.accounts[0].balance == "5.00"
+
+
+async def test_another_first_deposit_is_another_act(world: World) -> None:
+    """An id that made a player without a deposit, or with one, does not stand for anything else."""
+    await world.desk.add_player("bob", "EUR", None, "open-bob")
+    await world.desk.add_player("eve", "EUR", "5", "open-eve")
+    for user, deposit in (("bob", "5"), ("eve", None), ("eve", "6")):
+        with pytest.raises(Conflict, match="another act"):
+            await world.desk.add_player(user, "EUR", deposit, f"open-{user}")
+    assert (await world.desk.show_player("bob")).accounts[0].balance == "0.00"
+    assert (await world.desk.show_player("eve")).accounts[0].balance == "5.00"
 
 
 async def test_debts_are_seen(world: World) -> None:

@@ -77,14 +77,21 @@ class PlayerStore:
         self._ids = ids
         self._calendar = calendar
 
-    async def add(self, user_id: str, currency: str, *, act_id: str, at: datetime) -> bool:
+    async def add(
+        self, user_id: str, currency: str, *, act_id: str, at: datetime, deposit_minor: int | None = None
+    ) -> bool:
         """Make a player with an account in `currency`, or a further account of a known player.
 
-        Returns False if the account was there already. The currency's code was checked by the caller.
+        Returns False if the account was there already. The currency's code was checked by the caller, who
+        also pays in `deposit_minor`; here it only belongs to what the act is.
+
+        Raises:
+            Conflict: the id was used for another act, another first deposit included.
         """
         slot = slot_of(user_id)
+        detail = {"currency": currency, "deposit": None if deposit_minor is None else str(deposit_minor)}
         async with self._pool.acquire() as conn, conn.transaction():
-            if await self._done_before(conn, act_id, "add", user_id, {"currency": currency}):
+            if await self._done_before(conn, act_id, "add", user_id, detail):
                 return False
             await conn.execute(QUERIES.add_player, self._ids.next(), slot, user_id, at)
             player = await conn.fetchrow(QUERIES.lock_player, user_id, slot)
@@ -92,7 +99,7 @@ class PlayerStore:
             opened = await conn.fetchval(
                 QUERIES.add_account, self._ids.next(), slot, player["id"], currency, at
             )
-            await self._record(conn, act_id, "add", user_id, {"currency": currency}, at)
+            await self._record(conn, act_id, "add", user_id, detail, at)
             return opened is not None
 
     async def set_status(self, user_id: str, status: Status, *, act_id: str, at: datetime) -> None:
@@ -113,15 +120,19 @@ class PlayerStore:
     async def exclude(self, user_id: str, until: datetime, *, act_id: str, at: datetime) -> None:
         """Self-exclude until a moment; a running exclusion can be made longer, never shorter.
 
+        An act that was done stays done, also when its moment has passed.
+
         Raises:
             InvalidInput: `until` is not in the future.
             NotFound: no such player.
             Conflict: a longer exclusion is running.
         """
-        if until <= at:
-            raise InvalidInput(f"an exclusion must end in the future, not at {until.isoformat()}")
         async with self._act(user_id, act_id, "exclude", {"until": until.isoformat()}, at) as held:
-            if held is None or held.excluded_until == until:
+            if held is None:
+                return
+            if until <= at:
+                raise InvalidInput(f"an exclusion must end in the future, not at {until.isoformat()}")
+            if held.excluded_until == until:
                 return
             if held.excluded_until is not None and held.excluded_until > until:
                 raise Conflict(
