@@ -96,7 +96,10 @@ class WalletSettings(Service):
     """`[wallet]`, `STAKEWIRE_WALLET_...`."""
 
     port: Port = Field(default=8082, description="port to listen on; 0 takes a free one")
-    time_zone: str = Field(default="UTC", description="zone of the days, weeks and months of players' limits")
+    time_zone: Annotated[str | None, BeforeValidator(_none_if_empty)] = Field(
+        default=None,
+        description="zone of the days of players' limits; the ledger keeps its first one, or UTC",
+    )
     wrong_signatures_per_minute: int = Field(default=300, ge=1, description="per address; then 429")
 
 

@@ -7,7 +7,9 @@ back; results likewise. So a window is a sum of whole days, and one row per acco
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta, tzinfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from stakewire.errors import ConfigError
 from stakewire.ledger.types import AccountState, Kind, LimitKind, Period
 
 
@@ -18,6 +20,20 @@ class Calendar:
 
     def __init__(self, zone: tzinfo) -> None:
         self.zone = zone
+
+    @classmethod
+    def named(cls, name: str) -> Calendar:
+        """The calendar of an IANA zone.
+
+        Raises:
+            ConfigError: no such zone is known.
+        """
+        try:
+            return cls(ZoneInfo(name))
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ConfigError(
+                f"time zone {name!r} is not known; use a name like 'UTC' or 'Europe/Malta'"
+            ) from error
 
     @property
     def zone_name(self) -> str:

@@ -79,7 +79,7 @@ class DemoSecrets:
 
 
 async def seed_wallet(
-    dsn: str, demo: DemoSecrets, *, vault: Vault, currencies: Currencies, time_zone: str
+    dsn: str, demo: DemoSecrets, *, vault: Vault, currencies: Currencies, time_zone: str | None
 ) -> None:
     """Make sure the sportsbook may call the wallet, and the players have their accounts."""
     clock, tokens = SystemClock(), SystemTokens()

@@ -58,7 +58,7 @@ class UpConfig:
     master_key: str | None = field(default=None, repr=False)
     egress_allow: Sequence[Network] = ()
     extra_currencies: Mapping[str, int] = field(default_factory=dict)
-    time_zone: str = "UTC"
+    time_zone: str | None = None
     config_file: Path | None = None  # read by the sides too; what is set here wins
 
     def __post_init__(self) -> None:

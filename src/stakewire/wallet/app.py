@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo
 
 import asyncpg
 import structlog
@@ -18,7 +17,6 @@ from prometheus_client import CollectorRegistry
 from stakewire.clock import Clock, SystemClock
 from stakewire.errors import ConfigError, Unavailable
 from stakewire.ids import SystemTokens
-from stakewire.ledger.limits import Calendar
 from stakewire.money import Currencies
 from stakewire.net.http import AsgiApp, HttpLimits, HttpServer
 from stakewire.net.ratelimit import RateLimiter
@@ -29,6 +27,7 @@ from stakewire.postgres.crypto import Vault
 from stakewire.postgres.migrate import check
 from stakewire.postgres.wallet.operators import OperatorTable
 from stakewire.postgres.wallet.store import PostgresLedger, lease_ids
+from stakewire.postgres.wallet.zone import fix_calendar
 from stakewire.wallet.admin.handlers import Desks
 from stakewire.wallet.admin.routes import AdminApi
 from stakewire.wallet.asgi import CallbackApp
@@ -139,13 +138,13 @@ async def open_wallet(config: WalletConfig, clock: Clock | None = None) -> Async
     """The objects of one worker, at work; for `serve`, and for mounting `callbacks` elsewhere."""
     clock = clock or SystemClock()
     currencies = Currencies.default().with_extra(config.extra_currencies)
-    calendar = Calendar(ZoneInfo(config.time_zone))
     vault = Vault.from_settings(config.master_key, config.data_dir)
     async with (
         _pool(config, "wallet", config.pool_size) as pool,
         _pool(config, "wallet committer", 1) as committer_pool,
     ):
         await _check_schema(pool)
+        calendar = await fix_calendar(pool, config.time_zone, clock.now())
         table = OperatorTable(pool)
         directory = OperatorDirectory(table, vault, clock, refresh_gap=config.operators_refresh_gap)
         registry = CollectorRegistry()

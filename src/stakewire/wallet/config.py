@@ -6,9 +6,9 @@ import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from stakewire.errors import ConfigError
+from stakewire.ledger.limits import Calendar
 
 MIN_ADMIN_TOKEN_CHARACTERS = 16
 
@@ -35,7 +35,7 @@ class WalletConfig:
     tls_key: Path | None = None
     trusted_proxies: Sequence[IpNetwork] = ()
     extra_currencies: Mapping[str, int] = field(default_factory=dict)  # code -> decimals
-    time_zone: str = "UTC"  # days, weeks and months of the players' limits
+    time_zone: str | None = None  # of the limits' days; none: the ledger's own, which its first use made UTC
     wrong_signatures_per_minute: int = 300  # per address; then 429
     operators_poll: float = 1.0  # how stale a retired secret can be
     operators_refresh_gap: float = 0.1  # least time between two reloads asked for by unknown signatures
@@ -55,12 +55,8 @@ class WalletConfig:
             raise ConfigError("--admin-port must differ from --port")
         if self.wrong_signatures_per_minute < 1:
             raise ConfigError("wrong_signatures_per_minute must be at least 1")
-        try:
-            ZoneInfo(self.time_zone)
-        except (ZoneInfoNotFoundError, ValueError) as error:
-            raise ConfigError(
-                f"time zone {self.time_zone!r} is not known; use a name like 'UTC' or 'Europe/Malta'"
-            ) from error
+        if self.time_zone is not None:
+            Calendar.named(self.time_zone)
 
 
 def _check_admin_token(token: str) -> None:

@@ -13,7 +13,6 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final, Protocol
-from zoneinfo import ZoneInfo
 
 import asyncpg
 
@@ -41,6 +40,7 @@ from stakewire.postgres.wallet.faults import available
 from stakewire.postgres.wallet.history import HistoryStore
 from stakewire.postgres.wallet.players import PlayerStore, PlayerView
 from stakewire.postgres.wallet.store import PostgresLedger, lease_ids
+from stakewire.postgres.wallet.zone import fix_calendar, read_calendar
 from stakewire.wallet.admin import types
 from stakewire.wallet.answers import CODES
 from stakewire.wallet.committer import Committer
@@ -268,10 +268,12 @@ class WalletDesk:
 
 
 async def verify_ledger(
-    pool: Pool, *, currencies: Currencies, time_zone: str, clock: Clock
+    pool: Pool, *, currencies: Currencies, time_zone: str | None, clock: Clock
 ) -> types.Verification:
-    """Recompute every invariant, without a desk: it only reads."""
-    return await _verify(pool, currencies, Calendar(ZoneInfo(time_zone)), clock)
+    """Recompute every invariant, without a desk: it only reads. `time_zone` as in `open_desk`."""
+    with available():
+        calendar = await read_calendar(pool, time_zone)
+    return await _verify(pool, currencies, calendar, clock)
 
 
 async def _verify(pool: Pool, currencies: Currencies, calendar: Calendar, clock: Clock) -> types.Verification:
@@ -282,11 +284,15 @@ async def _verify(pool: Pool, currencies: Currencies, calendar: Calendar, clock:
 
 @asynccontextmanager
 async def open_desk(
-    pool: Pool, *, currencies: Currencies, time_zone: str, clock: Clock, tokens: Tokens
+    pool: Pool, *, currencies: Currencies, time_zone: str | None, clock: Clock, tokens: Tokens
 ) -> AsyncIterator[WalletDesk]:
-    """A desk with a committer of its own, for a command; `pool` needs at least two connections."""
-    calendar = Calendar(ZoneInfo(time_zone))
+    """A desk with a committer of its own, for a command; `pool` needs at least two connections.
+
+    Raises:
+        ConfigError: `time_zone` is not the one that the ledger counts its days in; None takes the ledger's.
+    """
     with available():
+        calendar = await fix_calendar(pool, time_zone, clock.now())
         ids = await lease_ids(pool, process_name("desk"), clock.now())
     committer = Committer(PostgresLedger(pool), ids, clock, currencies=currencies, calendar=calendar)
     await start_committer(committer)

@@ -172,6 +172,29 @@ def test_verify_names_a_broken_row(shell: Shell, new_database: NewDatabase, tmp_
     assert done.returncode == 1 and "BROKEN balances" in done.stdout
 
 
+def test_a_shell_in_another_zone_is_refused(new_database: NewDatabase, tmp_path: Path) -> None:
+    """The zone is the ledger's: a setting that differs is one sentence; without one, everybody uses it."""
+    process = WalletProcess(new_database("wallet"), tmp_path / "data")
+    shell = Shell(process)
+    process.environment["STAKEWIRE_WALLET_TIME_ZONE"] = "Asia/Tokyo"
+    shell("wallet", "player", "add", "ann", "--currency", "EUR", "--deposit", "10", "--id", "open-ann")
+    shell("wallet", "player", "limit", "ann", "--stake", "5", "EUR", "--per", "day")
+    process.environment["STAKEWIRE_WALLET_TIME_ZONE"] = "UTC"
+    for words in (
+        ("wallet", "player", "show", "ann"),
+        ("verify",),
+        ("serve", "wallet", "--port", "0"),
+        ("serve", "wallet", "--port", "0", "--workers", "2"),
+    ):
+        said = shell.text(*words, exits=7)
+        assert "'Asia/Tokyo'" in said and "'UTC'" in said and "Traceback" not in said
+        assert len(set(said.strip().splitlines())) == 1  # each worker says it
+    del process.environment["STAKEWIRE_WALLET_TIME_ZONE"]
+    excluded = shell("wallet", "player", "exclude", "ann", "--until", "2999-02-01")
+    assert excluded["excluded_until"] == "2999-01-31T15:00:00Z"
+    assert shell("verify")["ok"] is True
+
+
 def _execute(database_url: str, sql: str) -> None:
     import asyncio
 

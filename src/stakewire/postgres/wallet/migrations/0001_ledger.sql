@@ -169,6 +169,14 @@ CREATE TABLE wallet.account_day (
     FOREIGN KEY (account_id, slot) REFERENCES wallet.account (id, slot)
 );
 
+-- The time zone that days, weeks and months of limits are counted in: fixed by the first process that writes,
+-- and never changed, since `account_day` is counted in it.
+CREATE TABLE wallet.ledger_zone (
+    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    time_zone text COLLATE "C" NOT NULL,  -- an IANA name
+    fixed_at timestamptz NOT NULL
+);
+
 -- Who was blocked, excluded, limited, and when: each act once. Money acts are transactions of the cashier.
 CREATE TABLE wallet.admin_act (
     act_id text COLLATE "C" NOT NULL PRIMARY KEY,
@@ -259,7 +267,7 @@ END $$;
 
 -- Least privilege. The ledger is append-only for the running wallet.
 GRANT SELECT, INSERT ON wallet.transaction, wallet.reversal, wallet.house_posting, wallet.late_arrival,
-    wallet.altered_copy, wallet.admin_act, wallet.writer TO stakewire_wallet_app;
+    wallet.altered_copy, wallet.admin_act, wallet.writer, wallet.ledger_zone TO stakewire_wallet_app;
 GRANT SELECT, INSERT, UPDATE (status, excluded_until) ON wallet.player TO stakewire_wallet_app;
 GRANT SELECT, INSERT, UPDATE (balance, version, seq, limited) ON wallet.account TO stakewire_wallet_app;
 GRANT SELECT, INSERT, UPDATE, DELETE ON wallet.player_limit, wallet.account_day TO stakewire_wallet_app;
@@ -270,6 +278,6 @@ GRANT SELECT ON wallet.posting TO stakewire_wallet_app;
 
 GRANT SELECT ON wallet.transaction, wallet.reversal, wallet.house_posting, wallet.late_arrival,
     wallet.altered_copy, wallet.admin_act, wallet.writer, wallet.player, wallet.account, wallet.player_limit,
-    wallet.account_day, wallet.operator, wallet.posting TO stakewire_wallet_read;
+    wallet.account_day, wallet.operator, wallet.posting, wallet.ledger_zone TO stakewire_wallet_read;
 GRANT SELECT (id, operator_id, created_at, retire_at, retired_at, last_used_at) ON wallet.operator_secret
     TO stakewire_wallet_read;
