@@ -86,7 +86,8 @@ class Clients:
         """Add a client and make its credentials; the user name is its name.
 
         Raises:
-            InvalidInput: the name, an origin, a currency, the profile or the security hash is wrong.
+            InvalidInput: the name, the callback URL, an origin, a currency, the profile or the security hash
+                is wrong.
             Refused: the callback URL leads where callbacks may not go.
             Conflict: the name is taken.
         """
@@ -215,6 +216,11 @@ class Clients:
             for code in currencies:
                 self._currencies.get(code)
         if callback_url is not None:
+            if "?" in callback_url or "#" in callback_url:
+                raise InvalidInput(
+                    "a callback URL has no query and no fragment: /transaction and /transaction-rollback "
+                    "are put at its end"
+                )
             await self._urls.check(callback_url)
 
     def _secret(self, chosen: str | None) -> str:

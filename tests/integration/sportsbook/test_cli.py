@@ -63,7 +63,10 @@ def test_a_client_is_added_listed_changed_rotated_and_disabled(run: Run, tmp_pat
     assert made["api_version"] == "v1"
     assert set(made) == {"name", "api_url", "api_version", "username", "password", "security_hash"}
 
+    with_query = run("client", "set", "acme", "--callback-url", "http://127.0.0.1:9/cb?key=1")
+    assert (with_query.returncode, "no query" in with_query.stderr) == (2, True)
     changed = document(run("client", "set", "acme", "--currency", "USD", "--json"))
+    assert changed["callback_url"] == "http://127.0.0.1:9/cb"
     assert changed["currencies"] == ["USD"]
     assert changed["origins"] == ["https://a.example", "https://b.example"]
 
@@ -110,6 +113,16 @@ def test_files_are_imported_matches_ruled_on_and_bad_rows_named(run: Run, tmp_pa
     [
         (("client", "add", "x", "--callback-url", "http://10.1.2.3/cb"), 5, "STAKEWIRE_EGRESS_ALLOW"),
         (("client", "add", "x", "--callback-url", "http://127.0.0.1/", "--currency", "ZZZ"), 2, "'ZZZ'"),
+        (
+            ("client", "add", "x", "--callback-url", "http://127.0.0.1:9/cb?key=1"),
+            2,
+            "no query and no fragment",
+        ),
+        (
+            ("client", "add", "x", "--callback-url", "http://127.0.0.1:9/cb#top"),
+            2,
+            "no query and no fragment",
+        ),
         (("client", "rotate", "nobody"), 3, "no client named 'nobody'"),
         (("client", "set", "nobody"), 2, "say what to change"),
         (("import", "no-such-file.csv"), 2, "cannot read no-such-file.csv"),
