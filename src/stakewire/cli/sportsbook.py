@@ -85,7 +85,8 @@ async def client_add(
             profile=_profile(profile) or "",
             security_hash=security_hash,
         )
-    _show_credentials(ctx, made)
+        api_url = await _api_url(ctx, clients)
+    _show_credentials(ctx, made, api_url)
 
 
 @command(client_app, "rotate")
@@ -109,7 +110,8 @@ async def client_rotate(
             signs_in=timedelta(seconds=signs_in),
             new_password=password,
         )
-    _show_credentials(ctx, made)
+        api_url = await _api_url(ctx, clients)
+    _show_credentials(ctx, made, api_url)
 
 
 @command(client_app, "list")
@@ -117,10 +119,12 @@ async def client_list(ctx: Context) -> None:
     """List all clients; secrets are never shown again."""
     async with _clients(ctx) as clients:
         rows = await clients.list()
+        api_url = await _api_url(ctx, clients)
     lines = [_client_line(row) for row in rows] or [
         "no clients; add one with `stakewire sportsbook client add`"
     ]
-    ctx.out({"clients": [_client_document(row) for row in rows]}, "\n".join(lines))
+    document = {"api_url": api_url, "clients": [_client_document(row) for row in rows]}
+    ctx.out(document, "\n".join([f"API_URL={api_url}", *lines]))
 
 
 @command(client_app, "set")
@@ -348,11 +352,11 @@ def _moment(text: str) -> datetime:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
-def _show_credentials(ctx: Context, made: NewCredentials) -> None:
+def _show_credentials(ctx: Context, made: NewCredentials, api_url: str) -> None:
     from stakewire.sportsbook.config import API_VERSION
 
     variables = {
-        "api_url": _api_url(ctx),
+        "api_url": api_url,
         "api_version": API_VERSION,
         "username": made.username,
         "password": made.password,
@@ -366,10 +370,13 @@ def _show_credentials(ctx: Context, made: NewCredentials) -> None:
         ctx.note("The secrets are shown this once.")
 
 
-def _api_url(ctx: Context) -> str:
+async def _api_url(ctx: Context, clients: Clients) -> str:
+    """A setting wins, then what the sportsbook that started last has recorded, then where one would start."""
     settings = ctx.settings.sportsbook
     if settings.public_url:
         return settings.public_url.rstrip("/")
+    if (recorded := await clients.api_url()) is not None:
+        return recorded
     scheme = "https" if settings.tls_cert else "http"
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     return f"{scheme}://{host}:{settings.port}"

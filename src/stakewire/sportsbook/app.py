@@ -33,6 +33,7 @@ from stakewire.postgres.connect import app_role, open_pool
 from stakewire.postgres.crypto import Vault
 from stakewire.postgres.migrate import check
 from stakewire.postgres.sportsbook import bets as bet_store
+from stakewire.postgres.sportsbook import clients as client_store
 from stakewire.postgres.sportsbook import matches as match_store
 from stakewire.postgres.sportsbook import settlement as settlement_store
 from stakewire.sportsbook.access import Access
@@ -88,6 +89,11 @@ class Sportsbook:
     async def check_database(self) -> None:
         """Health: the database answers."""
         await self.pool.fetchval("SELECT 1")
+
+    async def record_public_url(self) -> None:
+        """Let `client add` and its kind, which run elsewhere, tell clients where we are."""
+        async with self.pool.acquire() as conn:
+            await client_store.record_public_url(conn, self.public_url, self.clock.now())
 
     async def reap(self) -> None:
         """Give up all bets whose answer can no longer come."""
@@ -170,6 +176,7 @@ async def serve(
             )
             await server.start(sock, tls)
             stack.push_async_callback(server.stop, config.stop_grace)
+        await book.record_public_url()
         ready(address)
         await stop.wait()
         _log.info("sportsbook_stops")

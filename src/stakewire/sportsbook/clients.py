@@ -194,6 +194,11 @@ class Clients:
                 return client
         raise NotFound(f"there is no client named {name!r}; see `stakewire sportsbook client list`")
 
+    async def api_url(self) -> str | None:
+        """Where the sportsbook that started last is reached; None before the first start."""
+        async with self._pool.acquire() as conn:
+            return await store.public_url(conn)
+
     async def _change(
         self, client: ClientRow, change: ClientChange, act: str, detail: dict[str, object]
     ) -> ClientRow:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
 import json
 import os
 import subprocess
@@ -12,7 +14,10 @@ from typing import Any
 
 import pytest
 from tests.integration.sportsbook.conftest import MASTER_KEY
+from tests.integration.sportsbook.serving import served
 from tests.integration.sportsbook.test_import import FIXTURES, RESULTS
+
+from stakewire.sportsbook.config import SportsbookConfig
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -84,6 +89,24 @@ def test_a_client_is_added_listed_changed_rotated_and_disabled(run: Run, tmp_pat
     )
     for secret in (made["password"], made["security_hash"], "k" * 16):
         assert secret not in listed.stdout
+
+
+async def test_clients_are_told_the_address_of_the_sportsbook_that_runs(
+    run: Run, sportsbook_url: str, tmp_path: Path
+) -> None:
+    """Whatever port it was given; a setting wins, and before the first start it is where one would start."""
+    rotate = ("client", "rotate", "acme", "--json")
+    add = ("client", "add", "acme", "--callback-url", "http://127.0.0.1:9/cb", "--json")
+    assert document(run(*add))["api_url"] == "http://127.0.0.1:8081"
+    config = SportsbookConfig(database_url=sportsbook_url, data_dir=tmp_path, master_key=MASTER_KEY)
+    async with served(config) as address:
+        assert document(await asyncio.to_thread(run, *rotate))["api_url"] == address
+    assert document(run("client", "list", "--json"))["api_url"] == address
+    named = run(*rotate, STAKEWIRE_SPORTSBOOK_PUBLIC_URL="https://bets.example/")
+    assert document(named)["api_url"] == "https://bets.example"
+    public = dataclasses.replace(config, public_url="https://book.example")
+    async with served(public):
+        assert "API_URL=https://book.example\n" in run("client", "list").stdout
 
 
 def test_files_are_imported_matches_ruled_on_and_bad_rows_named(run: Run, tmp_path: Path) -> None:

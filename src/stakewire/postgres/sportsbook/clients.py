@@ -136,6 +136,17 @@ async def record_act(conn: Any, act: str, subject: str, detail: Mapping[str, obj
     await conn.execute(_SQL.record_act, act, subject, json.dumps(detail), now)
 
 
+async def record_public_url(conn: Any, url: str, now: datetime) -> None:
+    """Keep where the sportsbook is reached, for those who add clients from a shell; the last one counts."""
+    await conn.execute(_SQL.record_public_url, url, now)
+
+
+async def public_url(conn: Any) -> str | None:
+    """Where the sportsbook that was started last is reached; None before the first start."""
+    url: str | None = await conn.fetchval(_SQL.public_url)
+    return url
+
+
 def _client(row: Any) -> ClientRow:
     return ClientRow(
         id=row["id"],

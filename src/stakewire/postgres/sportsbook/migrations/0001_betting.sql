@@ -10,6 +10,13 @@ CREATE TABLE sportsbook.writer (
     taken_at   timestamptz NOT NULL
 );
 
+-- Where the sportsbook that started last can be reached: what clients are told as their API_URL.
+CREATE TABLE sportsbook.public_url (
+    only_row   boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    url        text NOT NULL,
+    changed_at timestamptz NOT NULL
+);
+
 CREATE TABLE sportsbook.client (
     id            integer PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
     name          text COLLATE "C" NOT NULL UNIQUE,
@@ -162,7 +169,7 @@ GRANT SELECT (id, name, callback_url, origins, currencies, profile, state, creat
 
 GRANT SELECT, INSERT ON sportsbook.writer, sportsbook.client_secret, sportsbook.admin_act, sportsbook.ruling
     TO stakewire_sportsbook_app;
-GRANT SELECT, INSERT, UPDATE ON sportsbook.client, sportsbook.match, sportsbook.outcome, sportsbook.bet
+GRANT SELECT, INSERT, UPDATE ON sportsbook.public_url, sportsbook.client, sportsbook.match, sportsbook.outcome, sportsbook.bet
     TO stakewire_sportsbook_app;
 GRANT SELECT, INSERT, DELETE ON sportsbook.api_token, sportsbook.launch_token, sportsbook.page_session
     TO stakewire_sportsbook_app;

@@ -39,3 +39,11 @@ INSERT INTO client_secret (client_id, sealed, signs_from, created_at) VALUES ($1
 
 -- name: record_act
 INSERT INTO admin_act (act, subject, detail, at) VALUES ($1, $2, $3, $4)
+
+-- name: record_public_url
+INSERT INTO public_url (url, changed_at) VALUES ($1, $2)
+ON CONFLICT (only_row) DO UPDATE SET url = excluded.url, changed_at = excluded.changed_at
+WHERE public_url.url <> excluded.url
+
+-- name: public_url
+SELECT url FROM public_url
