@@ -31,6 +31,8 @@ app.add_typer(player_app, name="player")
 app.add_typer(transaction_app, name="transaction")
 
 
+SHOWN_WAITS = 10  # the usual schedule of retries has 175
+
 User = Annotated[str, typer.Argument(metavar="USER", help="The player's name.")]
 AmountArgument = Annotated[str, typer.Argument(metavar="AMOUNT", help="Such as 10 or 3.50.")]
 CurrencyArgument = Annotated[str, typer.Argument(metavar="CURRENCY", help="Such as EUR.")]
@@ -63,6 +65,26 @@ async def operator_add(
     async with _operators(ctx) as operators:
         made = await operators.add(name, security_hash=security_hash, profile=read)
     _show_key(ctx, made)
+
+
+@command(operator_app, "set")
+async def operator_set(
+    ctx: Context,
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    profile: Annotated[
+        Path, typer.Option("--profile", metavar="FILE", help="TOML file; keys left out have their defaults.")
+    ],
+) -> None:
+    """Replace what an operator does differently, and print what is now in force."""
+    from stakewire.wallet.documents import operator_document
+    from stakewire.wire.sportsbook.profile import Profile
+
+    read = Profile.from_toml(_read(profile))
+    async with _operators(ctx) as operators:
+        document = operator_document(await operators.set_profile(name, read))
+    lines = [f"operator  {document.name}"]
+    lines += [f"  {key} = {_toml(value)}" for key, value in document.profile.items()]
+    _answer(ctx, document, "\n".join(lines))
 
 
 @command(operator_app, "rotate")
@@ -299,6 +321,13 @@ def _transaction_text(one: types.Transaction) -> str:
     lines = [f"{name:<15} {'-' if value is None else value}" for name, value in fields.items()]
     lines += [f"copy, nothing moved: {copy['at']} {copy['raw']}" for copy in copies]
     return "\n".join(lines)
+
+
+def _toml(value: object) -> str:
+    """A value of a profile; texts, numbers and lists are written alike in JSON and TOML."""
+    if isinstance(value, list) and len(value) > SHOWN_WAITS:
+        return f"{msgspec.json.encode(value[:SHOWN_WAITS]).decode()[:-1]}, ... {len(value)} in all]"
+    return msgspec.json.encode(value).decode()
 
 
 def _read(file: Path) -> str:

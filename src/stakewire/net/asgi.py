@@ -20,6 +20,9 @@ log = structlog.get_logger("stakewire.net")
 
 ExceptionHandler = Callable[[Request, Exception], Awaitable[Response]]
 
+NO_SUCH_PATH = "there is no such path"
+"""The one message of every 404 for a path, so that it tells nothing of what else is there."""
+
 _WORDS = {
     400: "INVALID_REQUEST",
     401: "UNAUTHORIZED",
@@ -60,7 +63,9 @@ def exception_handlers() -> dict[Any, ExceptionHandler]:
     async def framework(_: Request, exc: Exception) -> Response:
         assert isinstance(exc, HTTPException)
         code = _WORDS.get(exc.status_code, "ERROR")
-        return _envelope(exc.status_code, code, str(exc.detail).lower(), exc.headers)
+        unknown = exc.status_code == 404 and exc.detail == "Not Found"  # nobody's route, not a missing thing
+        message = NO_SUCH_PATH if unknown else str(exc.detail).lower()
+        return _envelope(exc.status_code, code, message, exc.headers)
 
     async def unexpected(request: Request, exc: Exception) -> Response:
         log.error("request failed", path=request.url.path, exc_info=exc)

@@ -11,6 +11,7 @@ import re
 from typing import Final
 
 from stakewire.clock import Clock
+from stakewire.net.asgi import NO_SUCH_PATH
 from stakewire.net.http import HotRequest, Receive, Scope, Send
 from stakewire.wallet.front import CallbackFront, Route
 from stakewire.wallet.plain_asgi import JSON, is_encoded, path_below_mount, read_body, send_failure, send_json
@@ -32,7 +33,7 @@ class CallbackApp:
             raise RuntimeError(f"this app speaks HTTP only, not {scope['type']}")
         route = await self._route(path_below_mount(scope))
         if route is None:
-            await send_failure(send, 404, "NOT_FOUND", "there is no such path")
+            await send_failure(send, 404, "NOT_FOUND", NO_SUCH_PATH)
         elif scope["method"] != "POST":
             await send_failure(
                 send, 405, "METHOD_NOT_ALLOWED", "callbacks are sent by POST", (b"allow", b"POST")

@@ -110,9 +110,7 @@ class WalletDesk:
                 raise Conflict(
                     f"player {user_id!r} has an account in {currency} already", code="ACCOUNT_EXISTS"
                 )
-            await self._players.add(
-                user_id, currency, act_id=act, at=self._clock.now(), deposit_minor=minor
-            )
+            await self._players.add(user_id, currency, act_id=act, at=self._clock.now(), deposit_minor=minor)
         if deposit is not None:
             await self.deposit(user_id, deposit, currency, act)
         return await self.show_player(user_id)

@@ -98,7 +98,7 @@ def verification_document(audit: Audit) -> types.Verification:
 
 def operators_document(rows: Iterable[OperatorRow]) -> types.Operators:
     """All operators; secrets by number and age only."""
-    return types.Operators(operators=[_operator(row) for row in rows])
+    return types.Operators(operators=[operator_document(row) for row in rows])
 
 
 def key_document(made: MadeKey) -> types.OperatorKey:
@@ -146,7 +146,8 @@ def _copy(copy: Copy) -> types.TransactionCopy:
     )
 
 
-def _operator(row: OperatorRow) -> types.Operator:
+def operator_document(row: OperatorRow) -> types.Operator:
+    """One operator, with the profile in force."""
     secrets = [
         types.OperatorSecret(
             id=secret.secret_id,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from stakewire.clock import Clock
 from stakewire.money import Currencies
+from stakewire.net.asgi import NO_SUCH_PATH
 from stakewire.net.http import Receive, Scope, Send
 from stakewire.wallet.library import PlatformStore, handle_callback
 from stakewire.wallet.plain_asgi import is_encoded, path_below_mount, read_body, send_failure, send_json
@@ -44,7 +45,7 @@ class CallbackLibraryApp:
             raise RuntimeError(f"this app speaks HTTP only, not {scope['type']}")
         endpoint = _ENDPOINTS.get(path_below_mount(scope))
         if endpoint is None:
-            await send_failure(send, 404, "NOT_FOUND", "there is no such path")
+            await send_failure(send, 404, "NOT_FOUND", NO_SUCH_PATH)
         elif scope["method"] != "POST":
             await send_failure(
                 send, 405, "METHOD_NOT_ALLOWED", "callbacks are sent by POST", (b"allow", b"POST")

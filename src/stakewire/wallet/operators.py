@@ -139,6 +139,14 @@ class OperatorDesk:
         )
         return MadeKey(name, chosen, ended)
 
+    async def set_profile(self, name: str, profile: Profile) -> OperatorRow:
+        """Replace an operator's profile: keys left out have their defaults again.
+
+        Returns what is in force; running workers take it over by their next reload. Raises NotFound.
+        """
+        await self._table.set_profile(name, profile)
+        return await self.one(name)
+
     async def all(self) -> Sequence[OperatorRow]:
         """Every operator, by name."""
         return await self._table.load()

@@ -41,6 +41,7 @@ class RootApp:
         if metrics is not None:
             routes.append(metrics_route(metrics.registry, METRICS))
         self._rest = Starlette(routes=routes, exception_handlers=exception_handlers())
+        self._rest.router.redirect_slashes = False  # a path is there, or it is not
         self._callbacks = callbacks
         self._admin = admin
         self._metrics = metrics

@@ -10,7 +10,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from pathlib import Path
@@ -208,6 +209,13 @@ class MountedClient(WalletClient):
         if path.startswith("/callbacks/"):
             return self._mounted.send(method, self._prefix + path, body, headers)
         return super().send(method, path, body, headers)
+
+
+def until(condition: Callable[[], bool], within: float = 10.0) -> None:
+    """Wait until it holds."""
+    end = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < end, "it never came"
 
 
 def signed(raw: bytes, secret: str = SECRET) -> dict[str, str]:

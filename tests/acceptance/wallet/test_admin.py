@@ -10,11 +10,13 @@ from tests.acceptance.wallet.conftest import NewPlayer
 from tests.acceptance.wallet.many import Crowd, run, together
 from tests.acceptance.wallet.service import (
     ADMIN_TOKEN,
+    SECRET,
     WalletClient,
     WalletProcess,
     bet,
     result,
     running,
+    until,
 )
 
 _numbers = itertools.count(1)
@@ -219,6 +221,57 @@ def test_a_body_that_is_no_json(client: WalletClient) -> None:
     for raw in (b"", b"{", b"\xff\xfe", b"[" * 10_000, b'{"user_id": "\\ud800", "currency": "EUR"}'):
         assert client.send("POST", "/admin/v1/players", raw, headers).status == 400, raw[:20]
     assert client.send("POST", "/admin/v1/players", b" " * 70_000, headers).status == 413
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"user_id": "twice", "user_id": "twin", "currency": "EUR"}',
+        b'{"user_id": "twice", "currency": "EUR", "currency": "EUR"}',
+        b'\xef\xbb\xbf{"user_id": "twice", "currency": "EUR"}',
+    ],
+)
+def test_a_body_has_one_reading_or_none(client: WalletClient, raw: bytes) -> None:
+    """A name given twice is refused, as on the callbacks, and nothing is done."""
+    headers = {"Authorization": f"Bearer {ADMIN_TOKEN}", "Idempotency-Key": key()}
+    refused = client.send("POST", "/admin/v1/players", raw, headers)
+    assert (refused.status, refused.error) == (400, "INVALID_REQUEST")
+    assert client.admin("GET", "/players/twice").status == 404
+
+
+def test_a_profile_is_replaced_while_the_wallet_runs(client: WalletClient, new_player: NewPlayer) -> None:
+    """The answer is what is in force; workers go by it within a second; keys left out are defaults again."""
+    user = new_player()
+    made = client.admin("POST", "/operators", {"name": "changing", "security_hash": SECRET})
+    assert made.status == 201
+    changed = client.admin("PUT", "/operators/changing/profile", {"profile": {"altered_replay": "refuse"}})
+    assert (changed.status, changed.json["profile"]["altered_replay"]) == (200, "refuse")
+    assert client.callback("changing", bet("c1", user, "1")).error is None
+    until(lambda: client.callback("changing", bet("c1", user, "2")).error == "TRANSACTION_MISMATCH")
+    again = client.admin("PUT", "/operators/changing/profile", {"profile": {"bad_signature_status": 401}})
+    assert again.json["profile"]["altered_replay"] == "first_answer"
+    until(lambda: client.callback("changing", bet("c1", user, "2")).error is None)
+    for name, body, status in (
+        ("nobody", {"profile": {}}, 404),
+        ("cashier", {"profile": {}}, 404),
+        ("changing", {"profile": {"altered_reply": "refuse"}}, 400),
+        ("changing", {}, 400),
+    ):
+        assert client.admin("PUT", f"/operators/{name}/profile", body).status == status
+
+
+def test_every_path_that_is_not_there_is_the_same_404(client: WalletClient) -> None:
+    """Inside and outside the callbacks, whoever asks: the answer tells nothing of what else there is."""
+    paths = ["/", "/nowhere", "/callbacks", "/callbacks/", "/callbacks/acme", "/callbacks/nobody/transaction"]
+    paths += ["/callbacks/acme/transaction/", "/health/live/", "/metrics/", "/admin/v1/nowhere", "/admin/v2"]
+    for path in paths:
+        answer = (
+            client.admin("POST", path.removeprefix("/admin/v1"), {})
+            if path.startswith("/admin/v1")
+            else (client.send("POST", path, b"{}", {"Content-Type": "application/json"}))
+        )
+        body = {"error": "NOT_FOUND", "message": "there is no such path"}
+        assert (answer.status, answer.json) == (404, body), path
 
 
 def test_operators_are_shown_without_their_secrets(client: WalletClient) -> None:

@@ -75,6 +75,15 @@ def test_operators(shell: Shell, tmp_path: Path) -> None:
     assert listed[0]["profile"]["altered_replay"] == "refuse"
     assert "made" not in listed[0] and "sixteen" not in json.dumps(listed)
     assert "/callbacks/beta" in shell.text("wallet", "operator", "list")
+    profile.write_text('unknown_rollback = "refuse"\n')
+    now = shell("wallet", "operator", "set", "acme", "--profile", str(profile))
+    assert (now["name"], now["profile"]["unknown_rollback"], now["profile"]["altered_replay"]) == (
+        "acme", "refuse", "first_answer",
+    )  # fmt: skip
+    assert 'unknown_rollback = "refuse"' in shell.text(
+        "wallet", "operator", "set", "acme", "--profile", str(profile)
+    )
+    assert shell("wallet", "operator", "set", "nobody", "--profile", str(profile), exits=3)
 
 
 def test_players(shell: Shell) -> None:

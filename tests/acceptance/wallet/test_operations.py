@@ -7,7 +7,6 @@ import itertools
 import signal
 import subprocess
 import sys
-import time
 from typing import Any
 
 import aiohttp
@@ -23,6 +22,7 @@ from tests.acceptance.wallet.service import (
     rollback,
     running,
     signed,
+    until,
 )
 
 _numbers = itertools.count(1)
@@ -86,7 +86,7 @@ def test_old_secrets_live_until_they_are_retired(wallet: WalletProcess, client: 
         assert client.callback("rota", bet(tx(), "nobody", "1"), secret=secret).error == "USER_NOT_FOUND"
     retired = client.admin("POST", "/operators/rota/rotate", {"retire_old": True}).json
     assert (retired["security_hash"], retired["retired"]) == (None, 1)
-    _until(
+    until(
         lambda: client.callback("rota", bet(tx(), "nobody", "1"), secret=first).error == "INVALID_SIGNATURE"
     )
     assert client.callback("rota", bet(tx(), "nobody", "1"), secret=second).error == "USER_NOT_FOUND"
@@ -263,13 +263,6 @@ def test_secrets_are_nowhere_in_the_log(fresh_wallet: WalletProcess) -> None:
         assert secret not in log
 
 
-def _until(condition: Any, within: float = 10.0) -> None:
-    """Wait until it holds."""
-    end = time.monotonic() + within
-    while not condition():
-        assert time.monotonic() < end, "it never came"
-
-
 def test_metrics_of_several_workers_are_one(fresh_wallet: WalletProcess) -> None:
     """Whichever worker is asked answers for all of them."""
     fresh_wallet.flags = ("--workers", "2")
@@ -285,4 +278,4 @@ def test_metrics_of_several_workers_are_one(fresh_wallet: WalletProcess) -> None
             with fresh_wallet.client() as client:
                 return name + b"30.0" in client.send("GET", "/metrics").body
 
-        _until(counted)
+        until(counted)

@@ -63,7 +63,7 @@ async def test_errors_have_one_shape() -> None:
     assert (status, content) == (409, {"error": "TRANSACTION_MISMATCH", "message": "t1 is a bet already"})
     status, content, headers = await ask(app_raising(Unavailable("the database is away")), "/x")
     assert (status, content["error"], headers["retry-after"]) == (503, "UNAVAILABLE", "1")
-    assert (await ask(app, "/none"))[:2] == (404, {"error": "NOT_FOUND", "message": "not found"})
+    assert (await ask(app, "/none"))[:2] == (404, {"error": "NOT_FOUND", "message": "there is no such path"})
     assert (await ask(app, "/x", body=(b"1",)))[1]["error"] == "METHOD_NOT_ALLOWED"
 
 

@@ -73,6 +73,11 @@ class OperatorTable:
                 ) from None
             await self._insert_secret(conn, operator_id, at, seal)
 
+    async def set_profile(self, name: str, profile: Profile) -> None:
+        """Put `profile` in the place of the operator's present one. Raises NotFound."""
+        async with self._transaction() as conn:
+            await conn.execute(_SQL.set_profile, await self._lock(conn, name), _to_toml(profile))
+
     async def add_secret(
         self,
         name: str,

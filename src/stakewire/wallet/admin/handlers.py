@@ -13,7 +13,7 @@ from stakewire.ledger.types import LimitKind, Period, Status
 from stakewire.wallet.admin import types
 from stakewire.wallet.admin.operations import DEFAULT_PAGE, MAX_PAGE
 from stakewire.wallet.desk import WalletDesk
-from stakewire.wallet.documents import key_document, operators_document
+from stakewire.wallet.documents import key_document, operator_document, operators_document
 from stakewire.wallet.operators import OperatorDesk
 from stakewire.wire.sportsbook.profile import Profile
 
@@ -120,6 +120,11 @@ async def _add_operator(desks: Desks, call: Call) -> msgspec.Struct:
     )
 
 
+async def _set_profile(desks: Desks, call: Call) -> msgspec.Struct:
+    profile = Profile.from_mapping(call.read(types.ProfileChange).profile)
+    return operator_document(await desks.operators.set_profile(call.names["name"], profile))
+
+
 async def _rotate(desks: Desks, call: Call) -> msgspec.Struct:
     body = call.read(types.Rotation)
     made = await desks.operators.rotate(
@@ -146,6 +151,7 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "show_transactions": _transactions,
     "list_operators": _operators,
     "add_operator": _add_operator,
+    "set_operator_profile": _set_profile,
     "rotate_operator": _rotate,
     "verify": _verify,
 }

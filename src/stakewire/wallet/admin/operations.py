@@ -197,6 +197,16 @@ OPERATIONS: tuple[Operation, ...] = (
         errors=(409,),
     ),
     Operation(
+        id="set_operator_profile",
+        method="PUT",
+        path="/operators/{name}/profile",
+        tag="operators",
+        summary="Replace what an operator does differently; in force everywhere within a second",
+        body=types.ProfileChange,
+        answer=types.Operator,
+        errors=(404,),
+    ),
+    Operation(
         id="rotate_operator",
         method="POST",
         path="/operators/{name}/rotate",

@@ -16,9 +16,10 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from stakewire.errors import InvalidInput, NotFound, StakewireError, Unauthorized
-from stakewire.net.asgi import BearerToken, error_response, json_response, read_body
+from stakewire.net.asgi import NO_SUCH_PATH, BearerToken, error_response, json_response, read_body
 from stakewire.wallet.admin import handlers, openapi, types
 from stakewire.wallet.admin.operations import OPERATIONS, PREFIX, Key, Operation
+from stakewire.wire.sportsbook.strict_json import parse_object
 
 log = structlog.get_logger(__name__)
 
@@ -102,7 +103,7 @@ class AdminApi:
             names = _names(pattern, segments)
             if names is not None:
                 return _Matched(methods, names)
-        raise NotFound("there is no such path in the admin API; GET /admin/v1/openapi.json lists them")
+        raise NotFound(NO_SUCH_PATH)
 
 
 _DOCUMENT: Final = Operation(
@@ -138,7 +139,7 @@ def _segments(scope: Scope) -> tuple[str, ...]:
     try:
         return tuple(unquote_to_bytes(part).decode() for part in below.removeprefix("/").split("/"))
     except UnicodeDecodeError:
-        raise NotFound("a path is UTF-8 behind its percent signs") from None
+        raise NotFound(NO_SUCH_PATH) from None
 
 
 def _query(request: Request, operation: Operation) -> dict[str, str]:
@@ -173,6 +174,7 @@ async def _body(request: Request, operation: Operation) -> msgspec.Struct | None
     if operation.body is None:
         return None
     raw = await read_body(request, MAX_BODY_BYTES)
+    parse_object(raw)  # one reading or none: a name given twice would be two acts in one
     try:
         return msgspec.json.decode(raw, type=operation.body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -136,6 +136,12 @@ class NewOperator(Body):
     profile: ProfileFields | None = None
 
 
+class ProfileChange(Body):
+    """The whole profile of an operator: what is left out has its default."""
+
+    profile: ProfileFields
+
+
 class Rotation(Body):
     """A new secret beside the old one, or the end of the old ones."""
 

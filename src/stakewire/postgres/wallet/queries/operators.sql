@@ -23,6 +23,9 @@ INSERT INTO operator_secret (id, operator_id, sealed, created_at) VALUES ($1, $2
 -- Two rotations of one operator at once wait for each other.
 SELECT id FROM operator WHERE name = $1 AND id > 1 FOR UPDATE
 
+-- name: set_profile
+UPDATE operator SET profile = $2 WHERE id = $1
+
 -- name: live_secrets
 -- Newest first.
 SELECT id FROM operator_secret
