@@ -173,13 +173,16 @@ def _body(wish: _Wish, currencies: Currencies) -> tuple[str | None, bytes]:
     if wish.body is not None:
         return None, _read(wish.body)
     currency = currencies.get(wish.currency)
+    amount = parse_amount(wish.amount, currency)
+    if wish.action == "bet" and amount == 0:
+        raise InvalidInput("a stake is more than 0; --body FILE sends any bytes you like")
     transaction_id = wish.id or f"cli-{SystemTokens().token(12)}"
     said = Transaction(
         transaction_id=transaction_id,
         action=Action(wish.action),
         user_id=wish.user,
         currency=currency.code,
-        amount=from_minor(parse_amount(wish.amount, currency), currency),
+        amount=from_minor(amount, currency),
         target_id=wish.target,
     )
     try:

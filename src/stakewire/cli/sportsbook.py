@@ -38,6 +38,7 @@ callbacks.add_to(app)
 _MAX_PROFILE_BYTES = 64 * 1024
 _BAD_ROWS_SHOWN = 20
 _PROGRESS_SECONDS = 0.5
+_TIME_TO_BET = timedelta(minutes=10)  # `--kickoff-from now`: nobody could bet on what kicks off at once
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The client's name.")]
 OriginOption = Annotated[
@@ -180,7 +181,7 @@ async def import_file(
         typer.Option(
             "--kickoff-from",
             metavar="now|TIME",
-            help="Move all fixtures by one same amount, so that the first kicks off then.",
+            help="Move all fixtures by one same amount, so that the first is then; now: in 10 minutes.",
         ),
     ] = None,
 ) -> None:
@@ -342,7 +343,7 @@ def _profile(file: Path | None) -> str | None:
 
 def _moment(text: str) -> datetime:
     if text == "now":
-        return datetime.now(UTC).replace(microsecond=0)
+        return datetime.now(UTC).replace(microsecond=0) + _TIME_TO_BET
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -418,7 +419,7 @@ def _match_document(row: ListedMatch) -> dict[str, Any]:
 def _match_line(row: ListedMatch) -> str:
     match = row.match
     ended = "" if match.score is None else f" {match.score}"
-    waiting = "" if row.settled else " (being settled)"
+    waiting = " (being settled)" if row.settled is False else ""
     kickoff = match.kickoff.strftime("%Y-%m-%d %H:%M")
     return (
         f"{match.id}  {kickoff}Z  {match.league}  {match.home} - {match.away}  {match.state}{ended}{waiting}"

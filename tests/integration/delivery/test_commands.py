@@ -105,6 +105,9 @@ async def test_what_cannot_be_sent_is_said_with_its_exit_code(stakewire: Run, ca
     assert (await stakewire("sportsbook", "bet", "nobody", "u", "1", "EUR"))[0] == 3
     assert (await stakewire("sportsbook", "bet", "casino", "u", "1", "EURO"))[0] == 2
     assert (await stakewire("sportsbook", "bet", "casino", "u", "1.001", "EUR"))[0] == 2
+    code, said = await stakewire("sportsbook", "bet", "casino", "u", "0.00", "EUR")
+    assert (code, casino.requests) == (2, [])
+    assert "--body" in said["message"]
     refused, _ = await stakewire("sportsbook", "bet", "casino", "u", "1", "EUR", STAKEWIRE_EGRESS_ALLOW="")
     assert refused == 5
     await casino.stop()

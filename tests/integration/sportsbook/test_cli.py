@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -119,16 +120,30 @@ def test_files_are_imported_matches_ruled_on_and_bad_rows_named(run: Run, tmp_pa
     assert "odds.csv line 4: skipped: no price for 1x2 X" in done.stderr
 
     matches = document(run("match", "list", "--json"))["matches"]
+    assert {match["settled"] for match in matches} == {None}
+    assert "settled" not in run("match", "list").stdout
     assert matches[-1]["kickoff"] == "2040-01-01T12:00:00+00:00"
     first = str(matches[-1]["id"])
     ruled = document(run("match", "result", first, "0", "3", "--json"))
     assert (ruled["changed"], ruled["bets"], ruled["left"]) == (True, 0, 0)
+    assert document(run("match", "list", "--json", "--state", "finished"))["matches"][0]["settled"] is True
     imported = document(run("import", str(results), "--json"))
     assert (imported["results"], imported["unchanged"], imported["unknown"]) == (1, 1, 1)
     assert [bad["line"] for bad in imported["skipped"]] == [4, 6]
     assert "ended 1-1 (corrected)" in run("match", "correct", first, "1", "1").stdout
     assert "is void" in run("match", "void", first).stdout
     assert run("match", "correct", first, "2", "2").returncode == 4
+
+
+def test_a_past_season_begins_in_ten_minutes(run: Run, tmp_path: Path) -> None:
+    """`--kickoff-from now` leaves time to bet on the first match too."""
+    fixtures = tmp_path / "odds.csv"
+    fixtures.write_text(FIXTURES)
+    before = datetime.now(UTC).replace(microsecond=0)
+    assert document(run("import", str(fixtures), "--kickoff-from", "now", "--json"))["started"] == 0
+    first = document(run("match", "list", "--json"))["matches"][-1]["kickoff"]
+    ahead = timedelta(minutes=10)
+    assert before + ahead <= datetime.fromisoformat(first) <= datetime.now(UTC) + ahead
 
 
 @pytest.mark.parametrize(

@@ -38,10 +38,13 @@ class MatchRow:
 
 @dataclass(frozen=True, slots=True)
 class ListedMatch:
-    """A match for people at a shell; `settled` is false while bets wait for its latest ruling."""
+    """A match for people at a shell.
+
+    `settled` is false while bets wait for its latest ruling, None while it has none.
+    """
 
     match: MatchRow
-    settled: bool
+    settled: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +154,10 @@ async def list_outcomes(conn: Any, match_ids: Sequence[int]) -> list[OutcomeRow]
 
 async def list_matches(conn: Any, *, state: str | None, league: str | None, limit: int) -> list[ListedMatch]:
     rows = await conn.fetch(_SQL.list_matches, state, league, limit)
-    return [ListedMatch(_match(row), row["paid_ruling"] == row["ruling"]) for row in rows]
+    return [
+        ListedMatch(_match(row), row["paid_ruling"] == row["ruling"] if row["ruling"] else None)
+        for row in rows
+    ]
 
 
 async def lock_match(conn: Any, match_id: int) -> MatchRow | None:
