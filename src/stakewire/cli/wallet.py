@@ -114,7 +114,9 @@ async def operator_list(ctx: Context) -> None:
         lines.append(f"{operator.name}  {operator.callback_path}")
         for secret in operator.secrets:
             ends = secret.retired_at or secret.retire_at
-            used = f"last used {secret.last_used_at:%Y-%m-%d %H:%M}" if secret.last_used_at else "never used"
+            used = "never used"
+            if secret.last_used_at is not None:
+                used = f"last used {secret.last_used_at:%Y-%m-%d %H:%M} under {secret.last_header}"
             state = f"ends {ends:%Y-%m-%d %H:%M}" if ends else "live"
             lines.append(f"  security hash {secret.id}: {state}, {used}")
     _answer(ctx, document, "\n".join(lines) or "no operators yet; see `operator add`")

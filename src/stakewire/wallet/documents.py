@@ -155,6 +155,7 @@ def operator_document(row: OperatorRow) -> types.Operator:
             retire_at=secret.retire_at,
             retired_at=secret.retired_at,
             last_used_at=secret.last_used_at,
+            last_header=secret.last_header,
         )
         for secret in row.secrets
     ]

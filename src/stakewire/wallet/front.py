@@ -87,6 +87,7 @@ class Route:
         "_hash_headers",
         "_operator",
         "_policy",
+        "_spellings",
         "path",
     )
 
@@ -97,6 +98,7 @@ class Route:
         self._policy: Policy = policy_of(operator.profile)
         self._bad_signature_status = operator.profile.bad_signature_status
         self._hash_headers = operator.profile.hash_header_names()
+        self._spellings = dict(zip(self._hash_headers, operator.profile.hash_headers, strict=True))
         self.path = f"{callback_path(operator.name)}/{endpoint.value}"
 
     def __call__(self, request: HotRequest, respond: Respond) -> None:
@@ -114,7 +116,9 @@ class Route:
             checked = check_signature(request.body, request.headers, operator.secrets, self._hash_headers)
         except SignatureError:
             return False
-        self._front.directory.note_use(operator.secret_ids[checked.secret_index])
+        header = self._spellings[checked.header]
+        self._front.directory.note_use(operator.secret_ids[checked.secret_index], header)
+        self._front.stats.signatures[operator.name, header] += 1
         reply = Reply(self._front.stats, operator.name, request.received_at, respond)
         try:
             asked = parse_callback(self._endpoint, request.body)

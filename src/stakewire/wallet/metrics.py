@@ -27,6 +27,12 @@ class WalletMetrics:
             ("operator", "action", "code"),
             registry=registry,
         )
+        self._signatures = Counter(
+            "stakewire_wallet_signatures",
+            "Rightly signed callbacks, by the header that the signature came under",
+            ("operator", "header"),
+            registry=registry,
+        )
         self._latency = Histogram(
             "stakewire_wallet_answer_seconds",
             "From the last byte of a callback to its answer, the COMMIT included",
@@ -85,6 +91,8 @@ class WalletMetrics:
         taken = stats.take()
         for (operator, action, code), number in taken.answers.items():
             self._answers.labels(operator, action, code).inc(number)
+        for (operator, header), number in taken.signatures.items():
+            self._signatures.labels(operator, header).inc(number)
         # A histogram has no public way to take many observations at once; these two are what `observe` does.
         for bucket, number in zip(self._latency._buckets, taken.latency, strict=True):
             if number:

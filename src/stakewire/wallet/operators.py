@@ -175,7 +175,7 @@ class OperatorDirectory:
         self._refresh_gap = refresh_gap
         self._live: dict[str, LiveOperator] = {}
         self._opened: dict[int, Secret] = {}
-        self._used: set[int] = set()
+        self._used: dict[int, str] = {}
         self._turn = asyncio.Lock()
         self._coming: asyncio.Task[None] | None = None  # a reload that has not begun to read
         self._last_start = float("-inf")
@@ -209,14 +209,14 @@ class OperatorDirectory:
             self._last_start = self._clock.monotonic()
             await self.reload()
 
-    def note_use(self, secret_id: int) -> None:
-        """Remember that a request was signed with this secret; written down by `flush_uses`."""
-        self._used.add(secret_id)
+    def note_use(self, secret_id: int, header: str) -> None:
+        """Remember that a request was signed with this secret under this header; see `flush_uses`."""
+        self._used[secret_id] = header
 
     async def flush_uses(self) -> None:
-        """Write `last_used_at` of the secrets used since the last call."""
+        """Write `last_used_at` and `last_header` of the secrets used since the last call."""
         if self._used:
-            used, self._used = sorted(self._used), set()
+            used, self._used = self._used, {}
             await self._table.note_uses(used, self._clock.now())
 
     def _open(self, row: OperatorRow, now: datetime, opened: dict[int, Secret]) -> LiveOperator:

@@ -14,12 +14,15 @@ BUCKETS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5,
 
 
 class CallbackStats:
-    """Answers by (operator, action, code) and their latencies since the last `take`."""
+    """Since the last `take`: answers by (operator, action, code) and their latencies; right signatures by
+    (operator, header name), since the contract's own examples misspell the header.
+    """
 
-    __slots__ = ("answers", "latency", "latency_sum")
+    __slots__ = ("answers", "latency", "latency_sum", "signatures")
 
     def __init__(self) -> None:
         self.answers: Counts[tuple[str, str, str]] = Counts()
+        self.signatures: Counts[tuple[str, str]] = Counts()
         self.latency = [0] * (len(BUCKETS) + 1)
         self.latency_sum = 0.0
 
@@ -33,6 +36,7 @@ class CallbackStats:
         """Everything counted so far; counting starts anew."""
         taken = CallbackStats()
         taken.answers, self.answers = self.answers, taken.answers
+        taken.signatures, self.signatures = self.signatures, taken.signatures
         taken.latency, self.latency = self.latency, taken.latency
         taken.latency_sum, self.latency_sum = self.latency_sum, 0.0
         return taken

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import signal
 import subprocess
 import sys
@@ -96,6 +97,24 @@ def test_old_secrets_live_until_they_are_retired(wallet: WalletProcess, client: 
         one for one in client.admin("GET", "/operators").json["operators"] if one["name"] == "rota"
     )
     assert [secret["retired_at"] is None for secret in secrets["secrets"]] == [False, False, True]
+
+
+def test_the_header_that_a_signature_came_under_is_noted(fresh_wallet: WalletProcess) -> None:
+    """Counted by name in the metrics, and the last one shown beside the secret's last use."""
+    with running(fresh_wallet), fresh_wallet.client() as client:
+        client.admin("POST", "/operators", {"name": "acme", "security_hash": SECRET})
+        raw = bet(tx(), "nobody", "1")
+        signature = signed(raw)["X-Security-Hash"]
+        for name in ("X-Security-Hash", "X-SECURTY-HASH", "x-securty-hash"):
+            assert client.send("POST", "/callbacks/acme/transaction", raw, {name: signature}).status == 200
+        metrics = client.send("GET", "/metrics").body.decode()
+        counted = 'stakewire_wallet_signatures_total{header="%s",operator="acme"} %s'
+        assert counted % ("X-Security-Hash", "1.0") in metrics
+        assert counted % ("X-Securty-Hash", "2.0") in metrics
+    listed = fresh_wallet.command("wallet", "operator", "list", "--json")
+    (operator,) = json.loads(listed.stdout)["operators"]
+    assert operator["secrets"][0]["last_header"] == "X-Securty-Hash"
+    assert "under X-Securty-Hash" in fresh_wallet.command("wallet", "operator", "list").stdout
 
 
 def test_an_operator_made_by_the_shell_may_send_at_once(wallet: WalletProcess, client: WalletClient) -> None:

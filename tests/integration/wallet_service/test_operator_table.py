@@ -93,9 +93,20 @@ async def test_uses_never_go_back(table: OperatorTable) -> None:
     """Two workers write at different moments; the latest stays."""
     await table.add("acme", Profile(), NOW, seal)
     (secret,) = (await table.load())[0].secrets
-    await table.note_uses([secret.secret_id], LATER)
-    await table.note_uses([secret.secret_id], NOW)
-    assert (await table.load())[0].secrets[0].last_used_at == LATER
+    await table.note_uses({secret.secret_id: "X-Securty-Hash"}, LATER)
+    await table.note_uses({secret.secret_id: "X-Security-Hash"}, NOW)
+    (used,) = (await table.load())[0].secrets
+    assert (used.last_used_at, used.last_header) == (LATER, "X-Securty-Hash")
+
+
+async def test_a_profile_is_replaced(table: OperatorTable) -> None:
+    """Whole, and for operators that are there."""
+    await table.add("acme", Profile(altered_replay="refuse"), NOW, seal)
+    await table.set_profile("acme", Profile(bet_timeout=2.0))
+    assert (await table.load())[0].profile == Profile(bet_timeout=2.0)
+    for name in ("nobody", "cashier"):
+        with pytest.raises(NotFound):
+            await table.set_profile(name, Profile())
 
 
 async def test_the_application_cannot_rewrite_a_secret(pool: asyncpg.Pool, table: OperatorTable) -> None:

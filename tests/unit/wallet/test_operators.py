@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -37,7 +37,7 @@ class MemoryTable:
         self.rows: dict[str, OperatorRow] = {}
         self.loads = 0
         self.gate: asyncio.Event | None = None
-        self.used: list[int] = []
+        self.used: list[dict[int, str]] = []
 
     async def load(self) -> list[OperatorRow]:
         self.loads += 1
@@ -76,8 +76,8 @@ class MemoryTable:
             self._change(name, secret.secret_id, retired_at=at)
         return len(old)
 
-    async def note_uses(self, secret_ids: Sequence[int], at: datetime) -> None:
-        self.used += secret_ids
+    async def note_uses(self, headers: Mapping[int, str], at: datetime) -> None:
+        self.used.append(dict(headers))
 
     def _live(self, name: str, at: datetime) -> list[SecretRow]:
         if name not in self.rows:
@@ -94,6 +94,7 @@ class MemoryTable:
             retire_at=None,
             retired_at=None,
             last_used_at=None,
+            last_header=None,
         )
         self.rows[name] = replace(row, secrets=(*row.secrets, secret))
 
@@ -239,8 +240,8 @@ async def test_waiting_requests_are_bounded_by_their_bytes_until_they_are_settle
 async def test_uses_are_noted_together() -> None:
     """The hot path only remembers; one write per flush, and nothing when nothing was used."""
     world = World()
-    for secret_id in (2, 1, 2):
-        world.directory.note_use(secret_id)
+    for secret_id, header in ((2, "X-Security-Hash"), (1, "X-Security-Hash"), (2, "X-Securty-Hash")):
+        world.directory.note_use(secret_id, header)
     await world.directory.flush_uses()
     await world.directory.flush_uses()
-    assert world.table.used == [1, 2]
+    assert world.table.used == [{2: "X-Securty-Hash", 1: "X-Security-Hash"}]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -30,6 +30,7 @@ class SecretRow:
     retire_at: datetime | None
     retired_at: datetime | None
     last_used_at: datetime | None
+    last_header: str | None  # the header's name that its last signature came under
 
     def is_live(self, now: datetime) -> bool:
         """Whether a signature made with it is accepted at `now`."""
@@ -111,10 +112,10 @@ class OperatorTable:
             await conn.execute(_SQL.retire_now, old, at)
             return len(old)
 
-    async def note_uses(self, secret_ids: Sequence[int], at: datetime) -> None:
-        """Remember that requests were signed with these secrets up to `at`."""
+    async def note_uses(self, headers: Mapping[int, str], at: datetime) -> None:
+        """Remember that requests were signed with these secrets up to `at`, the last under these headers."""
         async with self._connection() as conn:
-            await conn.execute(_SQL.note_uses, list(secret_ids), at)
+            await conn.execute(_SQL.note_uses, list(headers), list(headers.values()), at)
 
     async def _lock(self, conn: Any, name: str) -> int:
         operator_id = await conn.fetchval(_SQL.lock_operator, name)
@@ -150,6 +151,7 @@ def _operator(rows: list[Any]) -> OperatorRow:
             retire_at=row["retire_at"],
             retired_at=row["retired_at"],
             last_used_at=row["last_used_at"],
+            last_header=row["last_header"],
         )
         for row in rows
         if row["secret_id"] is not None

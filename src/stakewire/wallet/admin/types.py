@@ -265,6 +265,9 @@ class OperatorSecret(Answer):
     retire_at: Moment | None
     retired_at: Moment | None
     last_used_at: Moment | None
+    last_header: Annotated[
+        str | None, msgspec.Meta(description="The name of the header that its last signature came under")
+    ]
 
 
 class Operator(Answer):

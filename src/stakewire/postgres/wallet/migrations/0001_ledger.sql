@@ -21,7 +21,8 @@ CREATE TABLE wallet.operator_secret (
     created_at timestamptz NOT NULL,
     retire_at timestamptz,
     retired_at timestamptz,
-    last_used_at timestamptz
+    last_used_at timestamptz,
+    last_header text COLLATE "C"  -- the name of the header that the last signature came under
 );
 CREATE INDEX operator_secret_of ON wallet.operator_secret (operator_id);
 
@@ -272,12 +273,13 @@ GRANT SELECT, INSERT, UPDATE (status, excluded_until) ON wallet.player TO stakew
 GRANT SELECT, INSERT, UPDATE (balance, version, seq, limited) ON wallet.account TO stakewire_wallet_app;
 GRANT SELECT, INSERT, UPDATE, DELETE ON wallet.player_limit, wallet.account_day TO stakewire_wallet_app;
 GRANT SELECT, INSERT, UPDATE (profile) ON wallet.operator TO stakewire_wallet_app;
-GRANT SELECT, INSERT, UPDATE (retire_at, retired_at, last_used_at) ON wallet.operator_secret TO stakewire_wallet_app;
+GRANT SELECT, INSERT, UPDATE (retire_at, retired_at, last_used_at, last_header) ON wallet.operator_secret
+    TO stakewire_wallet_app;
 GRANT USAGE ON SEQUENCE wallet.operator_id_seq, wallet.operator_secret_id_seq TO stakewire_wallet_app;
 GRANT SELECT ON wallet.posting TO stakewire_wallet_app;
 
 GRANT SELECT ON wallet.transaction, wallet.reversal, wallet.house_posting, wallet.late_arrival,
     wallet.altered_copy, wallet.admin_act, wallet.writer, wallet.player, wallet.account, wallet.player_limit,
     wallet.account_day, wallet.operator, wallet.posting, wallet.ledger_zone TO stakewire_wallet_read;
-GRANT SELECT (id, operator_id, created_at, retire_at, retired_at, last_used_at) ON wallet.operator_secret
+GRANT SELECT (id, operator_id, created_at, retire_at, retired_at, last_used_at, last_header) ON wallet.operator_secret
     TO stakewire_wallet_read;

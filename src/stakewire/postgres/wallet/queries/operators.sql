@@ -3,7 +3,8 @@
 -- name: load_operators
 -- Everything a process keeps of the operators, oldest secrets first. The cashier (id 1) sends no callbacks.
 SELECT o.id, o.name, o.profile, o.created_at,
-    s.id AS secret_id, s.sealed, s.created_at AS secret_created_at, s.retire_at, s.retired_at, s.last_used_at
+    s.id AS secret_id, s.sealed, s.created_at AS secret_created_at, s.retire_at, s.retired_at, s.last_used_at,
+    s.last_header
 FROM operator AS o
 LEFT JOIN operator_secret AS s ON s.operator_id = o.id
 WHERE o.id > 1
@@ -41,5 +42,7 @@ UPDATE operator_secret SET retired_at = $2 WHERE id = ANY ($1::int[])
 
 -- name: note_uses
 -- Skips a row that a rotation holds: the use is noted again a minute later.
-UPDATE operator_secret SET last_used_at = greatest(last_used_at, $2)
-WHERE id IN (SELECT id FROM operator_secret WHERE id = ANY ($1::int[]) ORDER BY id FOR UPDATE SKIP LOCKED)
+UPDATE operator_secret AS s SET last_used_at = $3, last_header = u.header
+FROM unnest($1::int[], $2::text[]) AS u (id, header)
+WHERE s.id = u.id AND (s.last_used_at IS NULL OR s.last_used_at <= $3)
+    AND s.id IN (SELECT id FROM operator_secret WHERE id = ANY ($1::int[]) ORDER BY id FOR UPDATE SKIP LOCKED)
