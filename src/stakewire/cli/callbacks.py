@@ -299,11 +299,14 @@ def sign(
     from stakewire.wire.sportsbook.signing import HEADER, Secret
 
     if secret_file is not None:
-        secret = _read(secret_file).decode("utf-8", "strict").rstrip("\r\n")
+        secret = _text(secret_file).rstrip("\r\n")
     if not secret:
         raise InvalidInput("give the security hash with --secret, --secret-file or STAKEWIRE_SIGN_SECRET")
     raw = sys.stdin.buffer.read(MAX_BODY_BYTES + 1) if file == "-" else _read(Path(file))
-    hashed = Secret(secret).sign(raw)
+    try:
+        hashed = Secret(secret).sign(raw)
+    except UnicodeEncodeError:  # bytes of the command line that no text stands for
+        raise InvalidInput("the security hash is not UTF-8 text") from None
     ctx.out({"header": HEADER, "hash": hashed, "bytes": len(raw)}, hashed)
 
 
@@ -319,6 +322,13 @@ def _read(path: Path) -> bytes:
     if len(raw) > MAX_BODY_BYTES:
         raise InvalidInput(f"{path} is over {MAX_BODY_BYTES} bytes")
     return raw
+
+
+def _text(path: Path) -> str:
+    try:
+        return _read(path).decode("utf-8")
+    except UnicodeDecodeError:
+        raise InvalidInput(f"{path} is not UTF-8 text") from None
 
 
 def _state(text: str | None) -> State | None:

@@ -7,6 +7,7 @@ import functools
 import inspect
 import json as json_module
 import os
+import re
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar, get_type_hints
 
 import typer
+import typer.core
 
 from stakewire.errors import ConfigError, StakewireError
 from stakewire.settings import Settings, load
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 INTERRUPTED = 130  # what a shell expects of a command that Ctrl-C ended
+
+_BELOW_ZERO = re.compile(r"-\.?[0-9]")
 
 DataOption = Annotated[
     Path | None,
@@ -84,6 +88,15 @@ class Context:
         return Vault.from_settings(None if key is None else key.get_secret_value(), self.settings.data)
 
 
+class _Command(typer.core.TyperCommand):
+    """A command whose arguments may be numbers below zero: what is wrong with `-1 EUR` is the amount."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if any(_BELOW_ZERO.match(one) for one in args):
+            ctx.ignore_unknown_options = True  # they become arguments; one too many is still an error
+        return super().parse_args(ctx, args)
+
+
 def command(
     app: typer.Typer, name: str | None = None, **options: Any
 ) -> Callable[[Callable[..., Any]], Callable[..., None]]:
@@ -119,7 +132,7 @@ def command(
             [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in parameters], return_annotation=None
         )
         wrapper.__annotations__ = {one.name: one.annotation for one in parameters} | {"return": None}
-        app.command(name, **options)(wrapper)
+        app.command(name, **{"cls": _Command, **options})(wrapper)
         return wrapper
 
     return register

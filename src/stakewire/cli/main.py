@@ -7,8 +7,11 @@ from importlib import import_module
 from typing import Annotated
 
 import typer
+from typer.exceptions import TyperException
 
 from stakewire import __version__
+from stakewire.cli.common import INTERRUPTED, fail
+from stakewire.errors import InvalidInput
 
 # First word -> module of `stakewire.cli`. A group stands under its word; the modules of the others hold one
 # command each, of that name.
@@ -22,8 +25,6 @@ COMMANDS = {
     "db": "db",
 }
 GROUPS = frozenset({"serve", "wallet", "sportsbook", "db"})
-
-INTERRUPTED = 130  # what a shell expects of a command that Ctrl-C ended
 
 EXIT_CODES = {
     0: "done",
@@ -57,10 +58,22 @@ def build(only: str | None = None) -> typer.Typer:
 
 def main() -> None:
     """Entry point of the `stakewire` script and of `python -m stakewire`."""
+    tree = build(only=sys.argv[1] if len(sys.argv) > 1 else None)
     try:
-        build(only=sys.argv[1] if len(sys.argv) > 1 else None)()
+        if "--json" in sys.argv:
+            raise SystemExit(_with_document(tree))
+        tree()
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None
+
+
+def _with_document(tree: typer.Typer) -> int:
+    """Run with `--json`: a mistake in the command line is a document too. Give the exit code."""
+    try:
+        code = typer.main.get_command(tree).main(standalone_mode=False)
+    except TyperException as mistake:
+        fail(InvalidInput(" ".join(mistake.format_message().split())), json=True)
+    return code if isinstance(code, int) else 0
 
 
 def _version(wanted: bool) -> None:

@@ -51,11 +51,16 @@ class Vault:
         `master_key` is one base64 key of 32 bytes, or several with commas between, the sealing one first.
 
         Raises:
-            ConfigError: the key cannot be used, or the key file can be read by other users.
+            ConfigError: the key cannot be used, or its file cannot be read or can be read by other users.
         """
         if master_key is not None:
             return cls([_decode(part, "STAKEWIRE_MASTER_KEY") for part in master_key.split(",")])
-        return cls([_read_or_make(data_dir / KEY_FILE)])
+        try:
+            return cls([_read_or_make(data_dir / KEY_FILE)])
+        except OSError as error:
+            raise ConfigError(
+                f"the master key {data_dir / KEY_FILE} cannot be read or made: {error.strerror}"
+            ) from error
 
     def seal(self, plaintext: str, aad: str) -> bytes:
         """Encrypt `plaintext`, bound to `aad` (the row it belongs to), with a fresh nonce."""
@@ -119,4 +124,4 @@ def _read_or_make(path: Path) -> bytes:
             draft.unlink()
     if path.stat().st_mode & 0o077:
         raise ConfigError(f"{path} can be read by other users of this machine; run: chmod 600 {path}")
-    return _decode(path.read_text(encoding="ascii"), str(path))
+    return _decode(path.read_text(encoding="ascii", errors="replace"), str(path))

@@ -96,6 +96,84 @@ def test_a_plain_function_may_be_a_command_too(capsys: pytest.CaptureFixture[str
 
 
 @pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("verify --no-such-flag", "--no-such-flag"),
+        ("wallet player show", "Missing argument"),
+        ("wallet nothing", "nothing"),
+        ("serve wallet --port many", "--port"),
+        ("no-such-command", "no-such-command"),
+    ],
+)
+def test_a_mistake_in_the_command_line_is_a_document_too(words: str, said: str) -> None:
+    """With `--json` a program reads stdout alone, whatever was wrong; exit 2."""
+    done = subprocess.run(
+        [sys.executable, "-m", "stakewire", *words.split(), "--json"], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (2, "")
+    answer = json.loads(done.stdout)
+    assert set(answer) == {"error", "message"}
+    assert said in answer["message"]
+    assert "\n" not in answer["message"]
+
+
+@pytest.mark.parametrize("amount", ["-1", "-0.50", "-.5"])
+def test_an_amount_below_zero_is_a_wrong_amount_and_no_flag(
+    capsys: pytest.CaptureFixture[str], amount: str
+) -> None:
+    """The sentence is about the amount; flags after it are still flags, and unknown ones still errors."""
+    words = ("sportsbook", "bet", "casino", "u", amount, "EUR", "--copies", "2")
+    assert _run(build(), *words) == 2
+    said = capsys.readouterr().err
+    assert "No such option" not in said
+    assert "amount" in said
+    assert _run(build(), *words, "--no-such-flag") == 2
+    assert "--no-such-flag" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ("sign --secret-file FILE body", 2),
+        ("verify --config FILE", 7),
+        ("wallet operator add x --profile FILE", 2),
+        ("sportsbook client add x --callback-url https://a.example --profile FILE", 2),
+        ("serve wallet --port 0 --tls-cert FILE --tls-key FILE", 7),
+        ("sportsbook import FILE", 2),
+    ],
+)
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"\xff", None])
+def test_a_file_that_cannot_be_read_is_one_sentence(
+    database_url: str, tmp_path: Path, words: str, code: int, content: bytes | None
+) -> None:
+    """Not text, or not a file at all: no stack trace, whatever flag it was given to."""
+    file = tmp_path / "file"
+    if content is None:
+        file.mkdir()
+    else:
+        file.write_bytes(content)
+    (tmp_path / "body").write_bytes(b"{}")
+    done = subprocess.run(
+        [sys.executable, "-m", "stakewire", *words.replace("FILE", str(file)).split()],
+        env={**os.environ, "STAKEWIRE_DATABASE_URL": database_url},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (code, ""), done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_secret_of_other_bytes_is_one_sentence(tmp_path: Path) -> None:
+    """As a flag too, where a shell may pass any bytes."""
+    (tmp_path / "body").write_bytes(b"{}")
+    done = subprocess.run(
+        [sys.executable, "-m", "stakewire", "sign", "--secret", b"\xff" * 20, "body"], capture_output=True
+    )
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr.startswith(b"stakewire: the security hash is not")
+
+
+@pytest.mark.parametrize(
     "words",
     ["verify", "wallet player show alice", "sportsbook client list", "sportsbook callbacks list", "db check"],
 )

@@ -87,6 +87,19 @@ def test_a_key_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
         Vault.from_settings(None, tmp_path)
 
 
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"", None])
+def test_a_key_file_that_holds_no_key_is_refused(tmp_path: Path, content: bytes | None) -> None:
+    """Other bytes, none, or a folder in its place: one sentence that names it."""
+    path = tmp_path / "master.key"
+    if content is None:
+        path.mkdir(mode=0o700)
+    else:
+        path.write_bytes(content)
+        path.chmod(0o600)
+    with pytest.raises(ConfigError, match=r"master\.key"):
+        Vault.from_settings(None, tmp_path)
+
+
 def test_the_key_is_not_in_the_representation() -> None:
     """A vault in a log line says its key's id only."""
     assert NEW.hex() not in repr(Vault([NEW]))
