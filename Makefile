@@ -51,6 +51,7 @@ test: setup chromium lint
 lint: setup
 	$(call say,Checking style and types)
 	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy
 	@cd web && npm run --silent check
 

@@ -47,7 +47,7 @@ def postgres() -> Iterator[EmbeddedPostgres]:
         server.start()
         yield server
     finally:
-        server.stop()
+        server.stop(immediately=True)  # what it would write down goes away with the folder
         shutil.rmtree(folder, ignore_errors=True)
 
 

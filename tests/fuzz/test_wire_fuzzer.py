@@ -38,7 +38,7 @@ def test_no_input_breaks_a_claim(tmp_path: Path) -> None:
 
 
 def test_the_fuzzer_finds_a_planted_bug(tmp_path: Path) -> None:
-    """Without the guard against repeated names, the fuzzer stops at such a body: its silence means something."""
+    """Without the guard against repeated names, the fuzzer stops at such a body: its silence counts."""
     done = fuzz(tmp_path, "-runs=20000", "--planted")
     assert done.returncode != 0
     assert "AssertionError" in done.stdout + done.stderr

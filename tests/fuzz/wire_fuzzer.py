@@ -2,7 +2,8 @@
 
     python tests/fuzz/wire_fuzzer.py CORPUS_FOLDER -runs=1000000
 
-It starts from the bodies of `vectors/` and drives the very claims that the property tests state. Needs atheris.
+It starts from the bodies of `vectors/` and drives the very claims that the property tests state.
+Needs atheris.
 `--planted` takes the count of quotes out of the fast path first, to show that the fuzzer would notice.
 """
 

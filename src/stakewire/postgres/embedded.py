@@ -140,8 +140,11 @@ class EmbeddedPostgres:
         with self._transition():
             return self._ensure_running()
 
-    def stop(self) -> bool:
-        """Leave the server; the last user to leave stops it. Give whether it was stopped."""
+    def stop(self, *, immediately: bool = False) -> bool:
+        """Leave the server; the last user to leave stops it. Give whether it was stopped.
+
+        With `immediately` it does not write its memory down first; if it is ever started again, it recovers.
+        """
         if self._presence is None:
             return False
         with self._transition():
@@ -152,7 +155,7 @@ class EmbeddedPostgres:
                 except BlockingIOError:
                     return False
                 if (self._pgdata / "postmaster.pid").exists():
-                    self._pg_ctl("stop", "-m", "fast")
+                    self._pg_ctl("stop", "-m", "immediate" if immediately else "fast")
                 if (sockets := self._socket_dir()) != self._pgdata:
                     sockets.rmdir()
                 return True

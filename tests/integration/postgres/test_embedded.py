@@ -54,6 +54,18 @@ def test_the_last_user_to_leave_stops_the_server(folder: Path) -> None:
     assert not second.is_running()
 
 
+async def test_a_server_stopped_immediately_loses_nothing_acknowledged(folder: Path) -> None:
+    """It writes nothing down at its end, so it recovers at its next start."""
+    server = _server(folder)
+    async with connected(server.start(), application_name="tests") as conn:
+        await conn.execute("CREATE TABLE kept AS SELECT 7 AS number")
+    assert server.stop(immediately=True) is True
+    assert not server.is_running()
+    with _server(folder) as again:
+        async with connected(again.dsn, application_name="tests") as conn:
+            assert await conn.fetchval("SELECT number FROM kept") == 7
+
+
 def test_many_that_start_at_once_share_one_server(folder: Path) -> None:
     """Even on an empty folder."""
     servers = [_server(folder) for _ in range(4)]
