@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
 
-from stakewire.wallet.library import AlreadyKept, Bets, Missing, PlatformAccount
+from stakewire.wallet.library import ALTERED_KEPT, AlreadyKept, Bets, Missing, PlatformAccount
 from stakewire.wire.sportsbook.messages import Transaction
 
 SCHEMA = """
@@ -21,6 +21,9 @@ CREATE TABLE IF NOT EXISTS account (
     PRIMARY KEY (user_id, currency)
 );
 CREATE TABLE IF NOT EXISTS callback_record (key TEXT PRIMARY KEY, record TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS altered_callback (
+    transaction_id TEXT, mark TEXT, raw BLOB NOT NULL, PRIMARY KEY (transaction_id, mark)
+);
 """
 
 
@@ -43,6 +46,11 @@ class SqliteWallet:
             "SELECT cents FROM account WHERE user_id = ? AND currency = ?", (user_id, currency)
         ).fetchone()
         return Decimal(row[0]) / 100
+
+    def altered(self, transaction_id: str) -> list[bytes]:
+        """The bodies that came under this id and asked for something else, to be shown to your support."""
+        query = "SELECT raw FROM altered_callback WHERE transaction_id = ? ORDER BY rowid"
+        return [raw for (raw,) in self.db.execute(query, (transaction_id,))]
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[SqliteWork]:
@@ -90,6 +98,14 @@ class SqliteWork:
             self._db.executemany("INSERT INTO callback_record VALUES (?, ?)", list(records.items()))
         except sqlite3.IntegrityError as error:
             raise AlreadyKept from error
+
+    async def keep_altered(self, callback: Transaction, mark: str, raw: bytes) -> None:
+        """See `PlatformWork.keep_altered`."""
+        self._db.execute(
+            "INSERT OR IGNORE INTO altered_callback SELECT ?, ?, ?"
+            " WHERE (SELECT count(*) FROM altered_callback WHERE transaction_id = ?) < ?",
+            (callback.transaction_id, mark, raw, callback.transaction_id, ALTERED_KEPT),
+        )
 
     async def move(self, callback: Transaction, delta: Decimal, own_id: str) -> None:
         """See `PlatformWork.move`."""

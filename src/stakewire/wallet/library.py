@@ -50,6 +50,7 @@ from stakewire.wire.sportsbook.strict_json import MAX_BODY_BYTES, RequestInvalid
 log = structlog.get_logger(__name__)
 
 ATTEMPTS: Final = 4
+ALTERED_KEPT: Final = 16
 TOO_LARGE: Final = b'{"error":"BODY_TOO_LARGE"}'
 _OPERATOR: Final = 2  # any number: each operator has a store of its own
 _ACCOUNT: Final = 1
@@ -101,6 +102,13 @@ class PlatformWork(Protocol):
 
     async def move(self, callback: Callback, delta: Decimal, own_id: str) -> None:
         """Add `delta` (negative takes away) to the account; only a rollback takes it below zero."""
+
+    async def keep_altered(self, callback: Callback, mark: str, raw: bytes) -> None:
+        """Keep a callback that asked for something else than its id or its target stands for, to be shown.
+
+        It moves nothing. `mark` is equal for equal requests: what is kept under this id and mark stays as it
+        is, and of one id at most `ALTERED_KEPT` are kept, since anybody may send the next one.
+        """
 
 
 class PlatformStore(Protocol):
@@ -213,6 +221,10 @@ class _Decider:
         if outcome.altered:
             log.warning("callback_altered", transaction_id=asked.tx_id, user_id=asked.user_id)
         await self._write(work, callback, plan)
+        marks = [copy.fingerprint for copy in plan.altered]
+        marks += [row.fingerprint for row in plan.transactions if row.altered]  # rollbacks of another amount
+        for mark in marks:
+            await work.keep_altered(callback, mark.hex(), asked.raw)
         return outcome
 
     def _players(self, asked: LedgerRequest, account: PlatformAccount | Missing) -> dict[str, PlayerState]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -31,7 +33,7 @@ def example(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[WalletCl
         process.stdout.close()
 
 
-def test_a_platforms_own_wallet(example: WalletClient) -> None:
+def test_a_platforms_own_wallet(example: WalletClient, tmp_path: Path) -> None:
     """Bets, copies, declines, tombstones, rollbacks and wrong signatures, over the platform's own SQLite."""
 
     def send(raw: bytes, secret: str = HASH) -> tuple[str | None, bytes]:
@@ -43,6 +45,10 @@ def test_a_platforms_own_wallet(example: WalletClient) -> None:
     first = send(bet("t1", "alice", "40.00"))
     assert first[0] is None
     assert send(bet("t1", "alice", "40")) == first
+    assert send(bet("t1", "alice", "41")) == send(bet("t1", "alice", "41")) == first
+    with contextlib.closing(sqlite3.connect(tmp_path / "wallet.db")) as database:
+        kept = database.execute("SELECT transaction_id, raw FROM altered_callback").fetchall()
+    assert kept == [("t1", bet("t1", "alice", "41"))]
     assert send(bet("t2", "alice", "60.01"))[0] == "INSUFFICENT_FUNDS"
     assert send(result("t3", "alice", "25.50"))[0] is None
     assert send(bet("t2", "alice", "60.01"))[0] == "INSUFFICENT_FUNDS"

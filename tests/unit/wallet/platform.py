@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from stakewire.wallet.library import AlreadyKept, Bets, Missing, PlatformAccount
+from stakewire.wallet.library import ALTERED_KEPT, AlreadyKept, Bets, Missing, PlatformAccount
 from stakewire.wire.sportsbook.messages import Transaction
 
 
@@ -27,6 +27,7 @@ class MemoryPlatform:
     def __init__(self, books: Books, *, locks: bool = True) -> None:
         self.books = books
         self.records: dict[str, str] = {}
+        self.altered: dict[tuple[str, str], bytes] = {}
         self.fail_commit = False
         self._lock = asyncio.Lock() if locks else None
 
@@ -49,6 +50,7 @@ class MemoryWork:
 
     def __init__(self, platform: MemoryPlatform) -> None:
         self._platform = platform
+        self._altered: dict[tuple[str, str], bytes] = {}
         self._records: dict[str, str] = {}
         self._moves: list[tuple[str, str, Decimal]] = []
 
@@ -69,6 +71,11 @@ class MemoryWork:
             raise AlreadyKept
         self._records = copy.copy(dict(records))
 
+    async def keep_altered(self, callback: Transaction, mark: str, raw: bytes) -> None:
+        kept = sum(tx == callback.transaction_id for tx, _ in self._platform.altered)
+        if kept < ALTERED_KEPT:
+            self._altered[callback.transaction_id, mark] = raw
+
     async def move(self, callback: Transaction, delta: Decimal, own_id: str) -> None:
         assert own_id
         self._moves.append((callback.user_id, callback.currency, delta))
@@ -79,5 +86,6 @@ class MemoryWork:
         if self._platform.records.keys() & self._records.keys():
             raise AlreadyKept
         self._platform.records |= self._records
+        self._platform.altered = self._altered | self._platform.altered
         for user, currency, delta in self._moves:
             self._platform.books.balances[user, currency] += delta

@@ -166,6 +166,22 @@ def test_a_commit_that_fails_is_internal_error_and_may_come_again() -> None:
     assert store.books.balances["ann", "EUR"] == Decimal("9.00")
 
 
+def test_altered_copies_are_handed_to_the_platform() -> None:
+    """The first answer again, and what was asked instead is kept once, in the same transaction."""
+    store = MemoryPlatform(Books({("ann", "EUR"): Decimal("10.00")}))
+    first = ask(store, bet("t1", "4"))
+    assert ask(store, bet("t1", "4.00")) == first and store.altered == {}
+    altered = bet("t1", "5")
+    assert ask(store, altered) == ask(store, altered) == first
+    assert ask(store, altered, profile=Profile(altered_replay="refuse"))["error"] == "TRANSACTION_MISMATCH"
+    assert list(store.altered.values()) == [altered]
+    fields = {"transaction_id": "r1", "rollback_transaction_id": "t1", "action": "rollback"}
+    undo = json.dumps(fields | {"user_id": "ann", "currency": "EUR", "amount": 9}).encode()
+    assert ask(store, undo, "transaction-rollback")["error"] is None
+    assert [raw for (tx, _), raw in store.altered.items() if tx == "r1"] == [undo]
+    assert store.books.balances["ann", "EUR"] == Decimal("10.00"), "the stored amount came back"
+
+
 def test_the_platform_may_refuse_bets() -> None:
     """Blocked comes before limits, limits before money; a bet of 0 is under every limit."""
     store = MemoryPlatform(Books({("ann", "EUR"): Decimal("10.00")}))
