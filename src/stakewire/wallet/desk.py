@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
 
 ACT_ID_BYTES: Final = 16
+NAMED_ROWS: Final = 1000  # broken rows per check in an answer over HTTP; the shell names all
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
@@ -184,8 +185,8 @@ class WalletDesk:
         )
 
     async def verify(self) -> types.Verification:
-        """Recompute every invariant of the ledger."""
-        return await _verify(self._pool, self._currencies, self._calendar, self._clock)
+        """Recompute every invariant of the ledger; names at most 1,000 broken rows per check."""
+        return await _verify(self._pool, self._currencies, self._calendar, self._clock, NAMED_ROWS)
 
     async def debts(self) -> list[tuple[str, int, float]]:
         """(currency, accounts below zero, what they owe in whole units), for the metrics alone: a float."""
@@ -266,17 +267,22 @@ class WalletDesk:
 
 
 async def verify_ledger(
-    pool: Pool, *, currencies: Currencies, time_zone: str | None, clock: Clock
+    pool: Pool, *, currencies: Currencies, time_zone: str | None, clock: Clock, most: int | None = None
 ) -> types.Verification:
-    """Recompute every invariant, without a desk: it only reads. `time_zone` as in `open_desk`."""
+    """Recompute every invariant, without a desk: it only reads. `time_zone` as in `open_desk`.
+
+    Names every broken row, or at most `most` per check.
+    """
     with available():
         calendar = await read_calendar(pool, time_zone)
-    return await _verify(pool, currencies, calendar, clock)
+    return await _verify(pool, currencies, calendar, clock, most)
 
 
-async def _verify(pool: Pool, currencies: Currencies, calendar: Calendar, clock: Clock) -> types.Verification:
+async def _verify(
+    pool: Pool, currencies: Currencies, calendar: Calendar, clock: Clock, most: int | None
+) -> types.Verification:
     with available():
-        audit = await verify(pool, currencies=currencies, calendar=calendar, now=clock.now())
+        audit = await verify(pool, currencies=currencies, calendar=calendar, now=clock.now(), limit=most)
     return verification_document(audit)
 
 

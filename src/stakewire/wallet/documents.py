@@ -88,6 +88,7 @@ def verification_document(audit: Audit) -> types.Verification:
         ok=audit.is_clean,
         transactions=audit.transactions,
         accounts=audit.accounts,
+        broken=audit.broken,
         problems=[
             types.Problem(check=problem.check, row=problem.row, detail=problem.detail)
             for problem in audit.problems

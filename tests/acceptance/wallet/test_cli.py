@@ -24,11 +24,11 @@ class Shell:
         assert "Traceback" not in done.stderr
         return json.loads(done.stdout)
 
-    def text(self, *words: str, exits: int = 0) -> str:
+    def text(self, *words: str, exits: int = 0, failure_on_stderr: bool = True) -> str:
         """What a person sees: stdout, or stderr of a failure."""
         done = self._process.command(*words)
         assert done.returncode == exits, (words, done.stdout, done.stderr)
-        return done.stderr if exits else done.stdout
+        return done.stderr if exits and failure_on_stderr else done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -179,6 +179,26 @@ def test_verify_names_a_broken_row(shell: Shell, new_database: NewDatabase, tmp_
     assert not found["ok"] and "balances" in [problem["check"] for problem in found["problems"]]
     done = process.command("verify")
     assert done.returncode == 1 and "BROKEN balances" in done.stdout
+
+
+def test_verify_names_every_broken_row(new_database: NewDatabase, tmp_path: Path) -> None:
+    """However many there are; `--most` bounds the names, and says how many rows it left out."""
+    process = WalletProcess(new_database("wallet"), tmp_path / "data")
+    shell = Shell(process)
+    shell("wallet", "player", "add", "eve", "--currency", "EUR")
+    _execute(
+        process.database_url,
+        "INSERT INTO wallet.account (id, slot, player_id, currency, balance, opened_at)"
+        " SELECT 10 + n, a.slot, a.player_id, 'X' || n, 1, now()"
+        " FROM wallet.account AS a, generate_series(1, 1200) AS n",
+    )
+    said = shell.text("verify", exits=1, failure_on_stderr=False)
+    assert said.count("BROKEN balances: account") == 1200 and "1200 rows break an invariant" in said
+    few = shell.text("verify", "--most", "3", exits=1, failure_on_stderr=False)
+    assert few.count("BROKEN balances: account") == 3
+    assert "BROKEN balances: 1197 more rows" in few and "1200 rows break an invariant" in few
+    report = shell("verify", "--most", "3", exits=1)
+    assert (report["broken"], len(report["problems"]), report["unnamed"]) == (1200, 3, {"balances": 1197})
 
 
 def test_a_shell_in_another_zone_is_refused(new_database: NewDatabase, tmp_path: Path) -> None:

@@ -156,8 +156,11 @@ async def test_every_corruption_is_named(database_url: str) -> None:
         await pool.close()
 
 
-async def test_output_is_bounded_and_the_rest_is_counted(database_url: str) -> None:
-    """A ledger broken in many places is named up to the limit; what is left out is said."""
+async def test_every_row_is_named_unless_a_bound_is_asked_for(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Page by page to the last row; with a bound, what is left out is counted."""
+    monkeypatch.setattr("stakewire.postgres.wallet.audit.PAGE", 2)
     await add_operators(database_url, 2)
     async with open_bench(database_url) as bench:
         for number in range(8):
@@ -168,7 +171,10 @@ async def test_output_is_bounded_and_the_rest_is_counted(database_url: str) -> N
         await pool.execute("UPDATE wallet.account SET balance = 1")
         audit = await verify(pool, currencies=CURRENCIES, calendar=CALENDAR, now=now, limit=3)
         assert len(audit.problems) == 3
-        assert audit.unnamed == {"balances": 5}
+        assert (audit.unnamed, audit.broken) == ({"balances": 5}, 8)
+        whole = await verify(pool, currencies=CURRENCIES, calendar=CALENDAR, now=now)
+        assert len({problem.row for problem in whole.problems}) == whole.broken == 8
+        assert whole.unnamed == {}
     finally:
         await pool.close()
 

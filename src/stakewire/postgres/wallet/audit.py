@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
 
 QUERIES: Final = Queries("stakewire.postgres.wallet.queries", "audit.sql")
-NAMED_ROWS: Final = 1000
-"""Rows named per check; a ledger broken further says how many more there are."""
+PAGE: Final = 1000  # broken rows fetched at once
 
 CHECKS: Final = (
     "entry_sums",
@@ -55,15 +54,23 @@ class Audit:
     unnamed: dict[str, int]
 
     @property
+    def broken(self) -> int:
+        """How many rows break a promise, named or not."""
+        return len(self.problems) + sum(self.unnamed.values())
+
+    @property
     def is_clean(self) -> bool:
         """Whether every promise is kept."""
         return not self.problems
 
 
 async def verify(
-    pool: Pool, *, currencies: Currencies, calendar: Calendar, now: datetime, limit: int = NAMED_ROWS
+    pool: Pool, *, currencies: Currencies, calendar: Calendar, now: datetime, limit: int | None = None
 ) -> Audit:
-    """Recompute every invariant; reads all transactions, writes nothing, and stands in nobody's way."""
+    """Recompute every invariant; reads all transactions, writes nothing, and stands in nobody's way.
+
+    Every broken row is named; with `limit`, at most so many per check, and how many more there are.
+    """
     codes = currencies.codes()
     since = calendar.earliest(calendar.day_of(now))
     more: dict[str, tuple[Any, ...]] = {
@@ -75,10 +82,12 @@ async def verify(
     async with pool.acquire() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
         await conn.execute("SET LOCAL statement_timeout = 0")
         for check in CHECKS:
-            rows = await conn.fetch(QUERIES[check], limit, *more.get(check, ()))
-            problems += [Problem(check, row["row"], row["detail"]) for row in rows]
-            if rows and rows[0]["total"] > len(rows):
-                unnamed[check] = rows[0]["total"] - len(rows)
+            named = total = 0
+            async for row in conn.cursor(QUERIES[check], limit, *more.get(check, ()), prefetch=PAGE):
+                problems.append(Problem(check, row["row"], row["detail"]))
+                named, total = named + 1, row["total"]
+            if total > named:
+                unnamed[check] = total - named
         size = await conn.fetchrow(QUERIES.size)
     assert size is not None, "counting always gives a row"
     return Audit(size["transactions"], size["accounts"], tuple(problems), unnamed)

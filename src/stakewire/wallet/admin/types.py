@@ -313,9 +313,11 @@ class Verification(Answer):
     ok: bool
     transactions: Annotated[int, msgspec.Meta(ge=0)]
     accounts: Annotated[int, msgspec.Meta(ge=0)]
+    broken: Annotated[int, msgspec.Meta(ge=0, description="Rows that break an invariant, named or not")]
     problems: list[Problem]
     unnamed: Annotated[
-        dict[str, int], msgspec.Meta(description="Broken rows per check beyond the 1,000 named ones")
+        dict[str, int],
+        msgspec.Meta(description="Broken rows per check beyond the named ones; over HTTP 1,000 are named"),
     ]
 
 

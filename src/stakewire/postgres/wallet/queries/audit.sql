@@ -1,5 +1,5 @@
 -- Every invariant of the ledger, recomputed from the rows. Each query gives the rows that break it, as text, at most
--- $1 of them, and how many there are in all. An empty answer is a kept promise.
+-- $1 of them (null: all), and how many there are in all. An empty answer is a kept promise.
 
 -- name: entry_sums
 -- The postings of an entry sum to zero in each currency.
