@@ -62,11 +62,13 @@ class Bench:
         self.folder = folder
         self.dsn = dsn
         self.admin_token = secrets.token_urlsafe(32)
+        self.client: dict[str, object] = {}
         self.cli = [sys.executable, "-m", "stakewire"]
         self.env = {
             "STAKEWIRE_DATA": str(folder / "data"),
             "STAKEWIRE_ADMIN_TOKEN": self.admin_token,
             "STAKEWIRE_EGRESS_ALLOW": "127.0.0.0/8",
+            "STAKEWIRE_SPORTSBOOK_BETS_PER_MINUTE": "1000000",
         }
 
     def command(self, *words: str) -> dict[str, object]:
@@ -85,7 +87,7 @@ class Bench:
     def prepare(self) -> None:
         secret = secrets.token_urlsafe(32)
         self.command("wallet", "operator", "add", "bench", "--security-hash", secret)
-        self.command(
+        self.client = self.command(
             "sportsbook", "client", "add", "bench", "--security-hash", secret, "--currency", "EUR",
             "--callback-url", f"http://127.0.0.1:{WALLET_PORT}/callbacks/bench",
         )  # fmt: skip
@@ -150,13 +152,12 @@ async def settle(bench: Bench, number: int) -> tuple[float, float]:
 
 async def place_bets(bench: Bench, seconds: float, players: int = 64) -> float:
     """Accepted bets per second from `players` browsers at once, each waiting for its answer."""
-    shown = bench.command("sportsbook", "client", "rotate", "bench", "--password")
     bench.import_match(0)
     accepted = 0
     until = time.monotonic() + seconds
 
     async with aiohttp.ClientSession(base_url=f"http://127.0.0.1:{SPORTSBOOK_PORT}") as http:
-        credentials = {"username": shown["username"], "password": shown["password"]}
+        credentials = {"username": bench.client["username"], "password": bench.client["password"]}
         async with http.post("/v1/auth", json=credentials) as answer:
             token = (await answer.json())["token"]
 

@@ -34,7 +34,7 @@ from benchmarks.machine import (
 )
 from benchmarks.traffic import player_name, write_traffic
 
-from stakewire.postgres.embedded import EmbeddedPostgres
+from stakewire.postgres.embedded import EmbeddedPostgres, server_program
 
 OPERATOR = "bench"
 PLAYERS = 10_000
@@ -303,13 +303,13 @@ def _run(
     pgbench_dsn, common_dsn = asyncio.run(_databases(dsn))
     asyncio.run(seed_common(common_dsn))
     subprocess.run(
-        [str(postgres.tool("pgbench")), "-i", "-q", "-s", "100", pgbench_dsn],
+        [str(server_program("pgbench")), "-i", "-q", "-s", "100", pgbench_dsn],
         check=True,
         capture_output=True,
     )
     bench = Bench(
         folder=folder, loadgen=build_loadgen(folder), dsn=dsn, pgbench_dsn=pgbench_dsn,
-        pgbench=postgres.tool("pgbench"), secret=secret, seconds=seconds, run=secrets.token_hex(3),
+        pgbench=server_program("pgbench"), secret=secret, seconds=seconds, run=secrets.token_hex(3),
     )  # fmt: skip
     return report(measure(bench, rounds, cli, env))
 

@@ -22,6 +22,10 @@ class BatchConflict(LedgerFailure):
     """Nothing was written: somebody else changed an account or used an id meanwhile. Read again."""
 
 
+class IdTaken(BatchConflict):
+    """A transaction id that was taken for new is stored already."""
+
+
 class BatchRefused(LedgerFailure):
     """Nothing was written: the database refused a value in the batch."""
 
@@ -58,7 +62,8 @@ class LedgerStore(Reader, Protocol):
         """Write all of the plan in one transaction, or nothing; durable when this returns.
 
         Raises:
-            BatchConflict: an account's version or balance is not the one planned on, or an id is taken.
+            BatchConflict: an account's version or balance is not the one planned on.
+            IdTaken: an id that the plan stores is stored already.
             BatchRefused: the database refuses a value.
             OutcomeUnknown: nobody knows yet.
         """

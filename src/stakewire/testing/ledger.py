@@ -9,7 +9,7 @@ from datetime import date, datetime
 
 from stakewire.ids import OwnIds, slot_of
 from stakewire.ledger.batch import AlteredCopy, HousePosting, Plan, Reversal
-from stakewire.ledger.store import BatchConflict, StoreUnavailable
+from stakewire.ledger.store import BatchConflict, IdTaken, StoreUnavailable
 from stakewire.ledger.types import AccountState, Limit, PlayerState, Status, Transaction, TxKey
 
 _ALTERED_KEPT = 16
@@ -77,15 +77,15 @@ class MemoryLedger:
                 raise BatchConflict("an account was changed by somebody else")
         taken = [(row.operator_id, row.tx_id) for row in plan.transactions]
         if len(set(taken)) < len(taken) or any(key in self.transactions for key in taken):
-            raise BatchConflict("an id is taken")
+            raise IdTaken("an id is taken")
         targets = [(row.operator_id, row.target_id) for row in plan.reversals]
         if len(set(targets)) < len(targets) or any(key in self.reversals for key in targets):
-            raise BatchConflict("a target is undone already")
+            raise IdTaken("a target is undone already")
         new = set(taken)
         for stone, _ in plan.late:
             key = (stone.operator_id, stone.tx_id)
             if key not in new and self.transactions[key].late is not None:
-                raise BatchConflict("a tombstone was met already")
+                raise IdTaken("a tombstone was met already")
 
     async def read_players(self, user_ids: Sequence[str], since: date) -> list[PlayerState]:
         """See `Reader.read_players`."""

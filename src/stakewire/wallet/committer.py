@@ -22,20 +22,24 @@ from stakewire.ledger.limits import Calendar
 from stakewire.ledger.store import (
     BatchConflict,
     BatchRefused,
+    IdTaken,
     LedgerStore,
     OutcomeUnknown,
     StoreUnavailable,
 )
-from stakewire.ledger.types import UNAVAILABLE, Answer, LedgerRequest, Outcome, PlayerState
+from stakewire.ledger.types import UNAVAILABLE, Answer, LedgerRequest, Outcome, PlayerState, TxKey
 from stakewire.money import Currencies
 
 MAX_BATCH = 512
 MAX_WAITING = 20_000
 CACHED_PLAYERS = 20_000
+RECENT_IDS = 50_000
+"""Ids of the last stored transactions that are remembered: nearly every copy comes soon after its first."""
 MAX_ATTEMPTS = 8
 GIVE_UP_SECONDS = 4.0
 """How long a batch is tried; a bet's sender waits 5 s."""
-MAX_LOCKED_RUN = 256
+MAX_RUN = 256
+"""Batches at most before the cheaper way is tried again."""
 
 _log = logging.getLogger(__name__)
 
@@ -68,6 +72,7 @@ class Committer:
         max_batch: int = MAX_BATCH,
         max_waiting: int = MAX_WAITING,
         cached_players: int = CACHED_PLAYERS,
+        recent_ids: int = RECENT_IDS,
         guess: bool = True,
         observe: Callable[[BatchReport], None] | None = None,
     ) -> None:
@@ -79,12 +84,15 @@ class Committer:
         self._max_batch = max_batch
         self._max_waiting = max_waiting
         self._cached_players = cached_players
+        self._recent_ids = recent_ids
         self._guesses = guess
         self._observe = observe
         self._waiting: deque[tuple[LedgerRequest, Answer]] = deque()
+        self._held: tuple[list[tuple[LedgerRequest, Answer]], list[Outcome]] | None = None
         self._players: OrderedDict[str, PlayerState] = OrderedDict()
-        self._locked_left = 0
-        self._locked_run = 1
+        self._recent: OrderedDict[TxKey, None] = OrderedDict()
+        self._locked = _Run()
+        self._look_up_all = _Run()
         self._attempts = 0
         self._wake: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
@@ -152,8 +160,21 @@ class Committer:
                 continue
             batch = self._take()
             outcomes = await self._settle_reported([request for request, _ in batch])
-            # The next batch is on its way to the database before these answers are written.
-            loop.call_soon(_answer_all, batch, outcomes)
+            self._answer_held()
+            self._held = (batch, outcomes)
+            if not self._waiting:
+                self._answer_held()
+
+    def _answer_held(self) -> None:
+        """Write the answers of the last durable batch.
+
+        They are held back until the next batch is on its way: so PostgreSQL works while they are written
+        and while the requests that they set off are read. Whatever delays that batch lets them go first.
+        """
+        if self._held is not None:
+            batch, outcomes = self._held
+            self._held = None
+            _answer_all(batch, outcomes)
 
     def _take(self) -> list[tuple[LedgerRequest, Answer]]:
         waiting = self._waiting
@@ -165,7 +186,7 @@ class Committer:
 
     async def _settle_reported(self, requests: Sequence[LedgerRequest]) -> list[Outcome]:
         started = self._clock.monotonic()
-        locked = self._locked_left > 0
+        locked = self._locked.left > 0
         self._attempts = 0
         outcomes = await self._settle(requests, started + GIVE_UP_SECONDS)
         if self._observe is not None:
@@ -184,26 +205,40 @@ class Committer:
         An unknown outcome is settled by deciding the same ids once more on a new connection: those that
         were committed are found and get their stored answer, the others are new.
         """
-        optimistic = self._may_guess()
+        # After a failed guess a run of batches goes straight to locks: somebody shares our players.
+        optimistic = self._guesses and not self._locked.goes_on()
+        look_up_all = self._look_up_all.goes_on()
         for _ in range(MAX_ATTEMPTS):
             self._attempts += 1
             try:
                 if optimistic:
-                    return await self._guess(requests)
+                    return await self._guess(requests, look_up_all=look_up_all)
                 return await self._decide_locked(requests)
+            except IdTaken as taken:
+                self._answer_held()
+                _log.debug("batch is decided again: %s", taken)
+                self._forget(requests)
+                optimistic = optimistic and not look_up_all
+                look_up_all = True
+                self._look_up_all.begin()
+                continue
             except BatchConflict as conflict:
+                self._answer_held()
                 _log.debug("batch is decided again: %s", conflict)
                 self._forget(requests)
                 if optimistic:
-                    self._guess_failed()
+                    self._locked.begin()
             except BatchRefused as refused:
+                self._answer_held()
                 return await self._split(requests, refused, give_up_at)
             except (OutcomeUnknown, StoreUnavailable) as lost:
+                self._answer_held()
                 _log.warning("batch of %d is looked up again: %s", len(requests), lost)
                 self._forget(requests)
                 if not await self._reconnected():
                     break
             except Exception as error:  # a fault of ours; it must cost one request its answer, not all
+                self._answer_held()
                 _log.exception("a batch of %d failed", len(requests))
                 if not await self._reconnected():
                     break
@@ -234,22 +269,54 @@ class Committer:
             return False
         return True
 
-    async def _guess(self, requests: Sequence[LedgerRequest]) -> list[Outcome]:
-        """Decide from cached accounts; the write checks that they still are what they were."""
+    async def _guess(self, requests: Sequence[LedgerRequest], *, look_up_all: bool) -> list[Outcome]:
+        """Decide from cached accounts, and take ids that are not among the recent ones for new.
+
+        The write checks both: an account must still be what it was, and an id can be stored only once. What
+        is not stored is not checked, so a batch with such an answer looks all its ids up before it gives it.
+        """
         moment = self._moment()
-        known = await self._store.read_known(keys_of(requests))
-        players = self._cached(requests)
-        if missing := {asked.user_id for asked in requests} - players.keys():
-            for player in await self._store.read_players(list(missing), self._since(moment)):
-                players[player.user_id] = player
-        state = BatchState(players, {(tx.operator_id, tx.tx_id): tx for tx in known})
-        plan = resolve(requests, state, moment=moment, ids=self._ids)
+        players, missing = self._cached(requests)
+        if missing:
+            read = await self._store.read_players(list(missing), self._since(moment))
+            players.update((player.user_id, player) for player in read)
+            self._remember(read)
+        plan = await self._resolve(requests, players, moment, look_up_all=look_up_all)
+        if not look_up_all and any(outcome.own_id is None for outcome in plan.outcomes):
+            plan = await self._resolve(requests, players, moment, look_up_all=True)
         if not plan.is_empty:
+            asyncio.get_running_loop().call_soon(self._answer_held)
             await self._store.write(plan)
-        self._remember(players.values())
         self._adopt(plan)
-        self._locked_run = max(self._locked_run // 2, 1)
+        self._locked.went_well()
+        if not look_up_all:
+            self._look_up_all.went_well()
         return plan.outcomes
+
+    async def _resolve(
+        self,
+        requests: Sequence[LedgerRequest],
+        players: dict[str, PlayerState],
+        moment: Moment,
+        *,
+        look_up_all: bool,
+    ) -> Plan:
+        keys = keys_of(requests) if look_up_all else self._suspects(requests)
+        known = await self._store.read_known(keys) if keys else ()
+        state = BatchState(players, {(tx.operator_id, tx.tx_id): tx for tx in known})
+        return resolve(requests, state, moment=moment, ids=self._ids)
+
+    def _suspects(self, requests: Sequence[LedgerRequest]) -> set[TxKey]:
+        """The keys that may well be stored: those of recent transactions, and every rollback's target."""
+        recent = self._recent
+        suspects = set()
+        for asked in requests:
+            key = (asked.operator_id, asked.tx_id)
+            if key in recent:
+                suspects.add(key)
+            if asked.target_id is not None:
+                suspects.add((asked.operator_id, asked.target_id))
+        return suspects
 
     async def _decide_locked(self, requests: Sequence[LedgerRequest]) -> list[Outcome]:
         """Lock the accounts first, then read everything afresh."""
@@ -276,52 +343,74 @@ class Committer:
     def _since(self, moment: Moment) -> date:
         return self._calendar.earliest(moment.today)
 
-    def _cached(self, requests: Sequence[LedgerRequest]) -> dict[str, PlayerState]:
-        """Cached players of a batch.
+    def _cached(self, requests: Sequence[LedgerRequest]) -> tuple[dict[str, PlayerState], set[str]]:
+        """Cached players of a batch, and the names that have to be read.
 
         A player without the account asked for is read again: it may have been opened meanwhile, and no
         write would notice.
         """
-        players = {}
-        stale = set()
+        cache = self._players
+        players: dict[str, PlayerState] = {}
+        missing = set()
         for asked in requests:
-            player = self._players.get(asked.user_id)
-            if player is not None:
-                players[asked.user_id] = player
-                if asked.currency not in player.accounts:
-                    stale.add(asked.user_id)
-        for name in stale:
-            del players[name]
-        return players
-
-    def _may_guess(self) -> bool:
-        """After a failed guess a run of batches goes straight to locks: somebody shares our players."""
-        if self._locked_left > 0:
-            self._locked_left -= 1
-            return False
-        return self._guesses
-
-    def _guess_failed(self) -> None:
-        self._locked_left = self._locked_run
-        self._locked_run = min(self._locked_run * 2, MAX_LOCKED_RUN)
+            name = asked.user_id
+            player = cache.get(name)
+            if player is not None and asked.currency in player.accounts:
+                players[name] = player
+            else:
+                missing.add(name)
+        for name in missing:
+            players.pop(name, None)
+        return players, missing
 
     def _adopt(self, plan: Plan) -> None:
-        """Keep the committed accounts, and nothing that is not committed."""
+        """Keep the committed accounts and ids, and nothing that is not committed."""
+        cache, recent = self._players, self._recent
         for change in plan.accounts.values():
-            player = self._players.get(change.user_id)
+            player = cache.get(change.user_id)
             if player is not None:
                 player.accounts[change.new.currency] = change.new
+        for row in plan.transactions:
+            recent[row.operator_id, row.tx_id] = None
+        while len(recent) > self._recent_ids:
+            recent.popitem(last=False)
 
     def _remember(self, players: Iterable[PlayerState]) -> None:
+        """Cache players that were read; those that have been here longest make room."""
         for player in players:
             self._players[player.user_id] = player
-            self._players.move_to_end(player.user_id)
         while len(self._players) > self._cached_players:
             self._players.popitem(last=False)
 
     def _forget(self, requests: Sequence[LedgerRequest]) -> None:
         for asked in requests:
             self._players.pop(asked.user_id, None)
+
+
+class _Run:
+    """For how many batches a costlier way is taken after the cheap one failed: twice as many each time."""
+
+    __slots__ = ("_length", "left")
+
+    def __init__(self) -> None:
+        self.left = 0
+        self._length = 1
+
+    def begin(self) -> None:
+        """The cheap way failed."""
+        self.left = self._length
+        self._length = min(self._length * 2, MAX_RUN)
+
+    def goes_on(self) -> bool:
+        """Whether the next batch still takes the costlier way; counts it."""
+        if self.left == 0:
+            return False
+        self.left -= 1
+        return True
+
+    def went_well(self) -> None:
+        """The cheap way worked: a later failure costs a shorter run."""
+        self._length = max(self._length // 2, 1)
 
 
 def _answer_all(batch: list[tuple[LedgerRequest, Answer]], outcomes: list[Outcome]) -> None:

@@ -186,6 +186,35 @@ async def test_an_answer_that_raises_harms_nobody_else() -> None:
     assert [outcome.decline for outcome in heard] == [None]
 
 
+@pytest.mark.parametrize("recent_ids", [0, 10])
+async def test_a_known_id_is_found_before_an_answer_that_stores_nothing(recent_ids: int) -> None:
+    """A copy that names nobody, or no amount of money, gets the first answer all the same."""
+    store = FailingLedger()
+    async with committing(store, recent_ids=recent_ids) as committer:
+        first = await committer.apply(pay("t1"))
+        for copy in (
+            LedgerRequest(2, "t1", Kind.RESULT, "nobody", "EUR", Decimal(1)),
+            LedgerRequest(2, "t1", Kind.RESULT, "ann", "EUR", Decimal("-1")),
+            LedgerRequest(2, "t1", Kind.RESULT, "ann", "JPY", Decimal(1)),
+        ):
+            again = await committer.apply(copy)
+            assert (again.decline, again.own_id, again.altered) == (None, first.own_id, True)
+
+
+async def test_copies_of_forgotten_ids_move_nothing_and_do_not_end_the_guessing() -> None:
+    """A copy that was taken for new meets its key; its batch looks the ids up and gives the first answers."""
+    store = FailingLedger()
+    reports: list[BatchReport] = []
+    async with committing(store, recent_ids=0, observe=reports.append) as committer:
+        first = await committer.apply(pay("t1"))
+        copy, fresh = await asyncio.gather(committer.apply(pay("t1")), committer.apply(pay("t2")))
+        assert (copy.own_id, copy.replay, fresh.replay) == (first.own_id, True, False)
+        assert store.players["ann"].accounts["EUR"].balance == 200
+        for number in range(3, 8):
+            await committer.apply(pay(f"t{number}"))
+    assert [report.attempts for report in reports] == [1, 2, *[1] * 5]
+
+
 async def test_a_guess_from_an_old_copy_is_never_written() -> None:
     """Somebody else spends the money of a cached account: the bet is decided again, and declined."""
     store = FailingLedger()

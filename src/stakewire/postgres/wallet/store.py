@@ -16,6 +16,7 @@ from stakewire.ledger.batch import Plan
 from stakewire.ledger.store import (
     BatchConflict,
     BatchRefused,
+    IdTaken,
     LedgerFailure,
     OutcomeUnknown,
     StoreUnavailable,
@@ -40,8 +41,9 @@ STATEMENT_SECONDS: Final = 5.0
 _RECONNECTS: Final = 2
 """The pool may hold a connection that died unnoticed; the one after it is new."""
 
-# Somebody else was there first: a changed account, a taken id, deadlock, serialization failure, lock timeout.
-_CONFLICTS: Final = frozenset({"SW001", "23505", "40P01", "40001", "55P03"})
+# Somebody else was there first: a changed account, deadlock, serialization failure, lock timeout.
+_CONFLICTS: Final = frozenset({"SW001", "40P01", "40001", "55P03"})
+_UNIQUE_VIOLATION: Final = "23505"
 # Nothing wrong with the batch: resources, cancelled statements, a standby, system and internal errors.
 _SERVER_TROUBLE: Final = ("53", "57", "58", "25", "XX", "F0")
 
@@ -192,6 +194,8 @@ def _sorted_errors(*, lost: type[LedgerFailure]) -> Iterator[None]:
 
 def _meaning(error: asyncpg.PostgresError, lost: type[LedgerFailure]) -> LedgerFailure:
     state = error.sqlstate or ""
+    if state == _UNIQUE_VIOLATION:
+        return IdTaken(str(error))
     if state in _CONFLICTS:
         return BatchConflict(str(error))
     if state.startswith("57P"):  # the backend was ended; it may have been at its commit
