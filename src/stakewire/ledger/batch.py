@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import date, datetime
+from typing import Final
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from stakewire.ids import OwnIds, slot_of
 from stakewire.ledger.decide import Decision, Moment, decide_move, decide_rollback, mismatched
@@ -24,16 +27,14 @@ from stakewire.ledger.types import (
 )
 
 
-@dataclass(slots=True)
-class BatchState:
+class BatchState(Struct, gc=False):
     """What was read for a batch: players by name, stored transactions (ids and targets) by key."""
 
     players: dict[str, PlayerState]
     known: dict[TxKey, Transaction]
 
 
-@dataclass(slots=True)
-class AccountChange:
+class AccountChange(Struct, gc=False):
     """An account after the batch, and what it must still be when the batch is written."""
 
     user_id: str
@@ -42,8 +43,7 @@ class AccountChange:
     new: AccountState
 
 
-@dataclass(frozen=True, slots=True)
-class HousePosting:
+class HousePosting(Struct, gc=False):
     """The other side of all postings of one operator and currency in an entry."""
 
     slot: int
@@ -52,8 +52,7 @@ class HousePosting:
     delta: int
 
 
-@dataclass(frozen=True, slots=True)
-class Reversal:
+class Reversal(Struct, frozen=True, gc=False):
     """`by_tx_id` undid `target_id`; at most one such row can exist per target."""
 
     operator_id: int
@@ -62,8 +61,7 @@ class Reversal:
     slot: int
 
 
-@dataclass(frozen=True, slots=True)
-class AlteredCopy:
+class AlteredCopy(Struct, frozen=True, gc=False):
     """A copy of a known id that asked for something else; kept to be shown, moves nothing."""
 
     operator_id: int
@@ -77,8 +75,7 @@ class AlteredCopy:
     raw: bytes
 
 
-@dataclass(slots=True)
-class Plan:
+class Plan(Struct, gc=False):
     """What a batch comes to: the answers, in the order asked, and the rows that make them true."""
 
     at: datetime
@@ -117,6 +114,9 @@ def keys_of(requests: Sequence[LedgerRequest]) -> set[TxKey]:
     return keys
 
 
+_ROLLBACK: Final = Kind.ROLLBACK  # reading an enum's member costs several times as much as a name
+
+
 class _Resolver:
     __slots__ = ("_fresh", "_house", "_ids", "_known", "_moment", "_plan", "_players")
 
@@ -124,7 +124,7 @@ class _Resolver:
         self._players = state.players
         self._known = state.known
         self._fresh: dict[TxKey, Transaction] = {}
-        self._house: dict[tuple[int, str], tuple[int, int]] = {}
+        self._house: dict[tuple[int, str], HousePosting] = {}
         self._moment = moment
         self._ids = ids
         self._plan = Plan(moment.now, ids.next())
@@ -142,19 +142,15 @@ class _Resolver:
         self._plan.outcomes.append(outcome)
 
     def finish(self) -> Plan:
-        self._plan.house = [
-            HousePosting(slot, operator_id, currency, delta)
-            for (operator_id, currency), (slot, delta) in self._house.items()
-        ]
+        self._plan.house = list(self._house.values())
         return self._plan
 
     def _find(self, key: TxKey) -> Transaction | None:
         return self._fresh.get(key) or self._known.get(key)
 
-    def _account(self, asked: LedgerRequest, player: PlayerState | None) -> AccountState | None:
-        if player is None:
-            return None
-        account = player.accounts.get(asked.currency)
+    def _account(self, player: PlayerState, currency: str) -> AccountState | None:
+        """The account as the requests before this one left it."""
+        account = player.accounts.get(currency)
         if account is None:
             return None
         change = self._plan.accounts.get(account.account_id)
@@ -162,23 +158,14 @@ class _Resolver:
 
     def _take_new(self, asked: LedgerRequest) -> Outcome:
         player = self._players.get(asked.user_id)
-        account = self._account(asked, player)
-        if asked.kind is not Kind.ROLLBACK:
+        account = None if player is None else self._account(player, asked.currency)
+        if asked.kind is not _ROLLBACK:
+            target = None
             decision = decide_move(asked, player, account, self._moment)
-            return self._carry_out(asked, decision, player, account, None)
-        assert asked.target_id is not None, "a rollback names its target"
-        target = self._find((asked.operator_id, asked.target_id))
-        decision = decide_rollback(asked, target, account, self._moment.currencies)
-        return self._carry_out(asked, decision, player, account, target)
-
-    def _carry_out(
-        self,
-        asked: LedgerRequest,
-        decision: Decision,
-        player: PlayerState | None,
-        account: AccountState | None,
-        target: Transaction | None,
-    ) -> Outcome:
+        else:
+            assert asked.target_id is not None, "a rollback names its target"
+            target = self._find((asked.operator_id, asked.target_id))
+            decision = decide_rollback(asked, target, account, self._moment.currencies)
         if not decision.stored:
             return Outcome(decision.decline, None)
         row = self._store(asked, decision, player, account)
@@ -198,61 +185,53 @@ class _Resolver:
         player: PlayerState | None,
         account: AccountState | None,
     ) -> Transaction:
-        currency = asked.currency if account is not None else storable_currency(asked.currency)
         row = Transaction(
             asked.tx_id,
             asked.operator_id,
             self._ids.next(),
             asked.kind,
             asked.user_id,
-            currency,
+            asked.currency if account is not None else storable_currency(asked.currency),
             storable_amount(asked.amount),
             decision.delta,
             decision.decline,
             asked.target_id,
             fingerprint(asked),
             slot_of(asked.user_id) if player is None else player.slot,
-            altered=decision.altered,
-            raw=asked.raw,
-            at=self._plan.at,
+            None,
+            None,
+            None,
+            decision.altered,
+            asked.raw,
+            self._plan.at,
         )
         if account is not None:
-            self._post(row, self._changing(asked.user_id, account))
+            self._post(row, account)
         self._plan.transactions.append(row)
-        self._fresh[asked.operator_id, asked.tx_id] = row
+        self._fresh[row.operator_id, row.tx_id] = row
         return row
 
-    def _changing(self, user_id: str, account: AccountState) -> AccountState:
-        """The batch's own copy of an account."""
+    def _post(self, row: Transaction, account: AccountState) -> None:
+        """Put the row on the batch's own copy of its account, and its counterpart on the house's."""
         change = self._plan.accounts.get(account.account_id)
         if change is None:
-            new = AccountState(
-                account.account_id,
-                account.slot,
-                account.currency,
-                account.balance,
-                account.version + 1,
-                account.seq,
-                account.limited,
-                account.limits,
-                {day: DayUse(use.stakes_minor, use.results_minor) for day, use in account.days.items()}
-                if account.days
-                else {},
-            )
-            change = AccountChange(user_id, account.version, account.balance, new)
+            new = replace(account, version=account.version + 1)
+            if account.limited:  # only then are days counted
+                new.days = {day: replace(use) for day, use in account.days.items()}
+            change = AccountChange(row.user_id, account.version, account.balance, new)
             self._plan.accounts[account.account_id] = change
-        return change.new
-
-    def _post(self, row: Transaction, account: AccountState) -> None:
-        account.seq += 1
-        account.balance += row.delta
-        row.account_id = account.account_id
-        row.seq = account.seq
-        row.balance_after = account.balance
+        new = change.new
+        new.seq += 1
+        new.balance += row.delta
+        row.account_id = new.account_id
+        row.seq = new.seq
+        row.balance_after = new.balance
         if row.delta:
             key = (row.operator_id, row.currency)
-            slot, total = self._house.get(key, (row.slot, 0))
-            self._house[key] = (slot, total - row.delta)
+            posting = self._house.get(key)
+            if posting is None:
+                posting = self._house[key] = HousePosting(row.slot, row.operator_id, row.currency, 0)
+            posting.delta -= row.delta
 
     def _bury(self, asked: LedgerRequest, by: Transaction) -> None:
         """Take the unknown target's own id, so that the late transaction meets it whatever it is."""
@@ -278,7 +257,7 @@ class _Resolver:
     def _reverse(self, asked: LedgerRequest, target: Transaction, by: Transaction) -> None:
         target_key = (target.operator_id, target.tx_id)
         if target_key not in self._fresh:  # the caller's state stays as it was read
-            self._fresh[target_key] = target = _copy(target)
+            self._fresh[target_key] = target = replace(target)
         target.reversed = True
         self._plan.reversals.append(Reversal(asked.operator_id, target.tx_id, by.tx_id, by.slot))
 
@@ -311,7 +290,7 @@ class _Resolver:
         late = LateArrival(asked.kind, decline, fingerprint(asked), asked.user_id, currency, asked.raw)
         key = (asked.operator_id, asked.tx_id)
         if key not in self._fresh:
-            self._fresh[key] = stone = _copy(stone)
+            self._fresh[key] = stone = replace(stone)
         stone.late = late
         self._plan.late.append((stone, late))
         return Outcome(decline, stone.own_id)
@@ -344,7 +323,3 @@ class _Resolver:
             if mismatched(asked, kind, target_id, altered):
                 decline = Decline.TRANSACTION_MISMATCH
         return Outcome(decline, known.own_id, replay=True, altered=altered)
-
-
-def _copy(known: Transaction) -> Transaction:
-    return Transaction(*(getattr(known, name) for name in Transaction.__slots__))

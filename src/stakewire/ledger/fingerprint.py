@@ -15,6 +15,7 @@ from stakewire.ledger.types import Kind, LedgerRequest
 SIZE: Final = 16
 _EXACT: Final = Context(prec=100_000, Emax=MAX_EMAX, Emin=MIN_EMIN)
 """Wider than any number that fits a request, so that normalising never rounds."""
+_normalize: Final = _EXACT.normalize
 
 _KINDS: Final = {kind: str(int(kind)) for kind in Kind}  # formatting an IntEnum costs more than the rest
 _LONGEST_STORED: Final = 60
@@ -24,7 +25,7 @@ _LONGEST_CURRENCY: Final = 32
 def fingerprint(asked: LedgerRequest) -> bytes:
     """16 bytes that are equal for two requests exactly when one is an unaltered copy of the other."""
     amount = asked.amount
-    value = str(amount.normalize(_EXACT)) if amount else "0"
+    value = str(_normalize(amount)) if amount else "0"
     # Only `currency` may hold a NUL, so the text can be taken apart in one way alone.
     text = f"{_KINDS[asked.kind]}\0{asked.user_id}\0{asked.currency}\0{value}\0{asked.target_id or ''}"
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=SIZE).digest()

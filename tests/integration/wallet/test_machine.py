@@ -6,12 +6,12 @@ import asyncio
 import itertools
 from collections.abc import Coroutine, Iterator
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from datetime import datetime
 from typing import Any, ClassVar, TypeVar
 
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
+from msgspec.structs import replace
 from tests.integration.wallet.ledger_bench import Bench, add_operators, open_bench
 from tests.ledger_machine import START, LedgerMachine
 
@@ -44,7 +44,7 @@ class PostgresLedgerMachine(LedgerMachine):
 
     def open_accounts(self, accounts: dict[str, tuple[str, ...]]) -> None:
         for _ in range(2):
-            bench = open_bench(self.dsn, clock=self.clock)
+            bench = open_bench(self.dsn, clock=self.clock, recent_ids=0)
             self.benches.append(self.run(self.stack.enter_async_context(bench)))
         for user, currencies in accounts.items():
             self.run(self.benches[0].open_player(user + self.mark, *currencies))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from hashlib import blake2b
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
+from msgspec.structs import replace
 from tests.ledger_machine import CURRENCIES
 from tests.unit.ledger.test_machine import PureLedger
 
@@ -43,7 +43,7 @@ def _credits_the_asked_amount(original: Decide, asked: LedgerRequest, *rest: Any
         minor = to_minor(asked.amount, CURRENCIES.get("EUR"))
     except InvalidAmount:
         return decision
-    return decision._replace(delta=minor) if decision.delta > 0 else decision
+    return replace(decision, delta=minor) if decision.delta > 0 else decision
 
 
 def _undoes_twice(original: Decide, asked: LedgerRequest, target: Transaction | None, *rest: Any) -> Decision:
@@ -95,13 +95,13 @@ def _plants() -> dict[str, Plant]:
         "a second rollback refunds again": _around("decide_rollback", _undoes_twice),
         "a rollback may name another currency": _around("decide_rollback", _ignores_who_asks),
         "no tombstone is kept": _around(
-            "decide_rollback", lambda original, *args: original(*args)._replace(tombstone=False)
+            "decide_rollback", lambda original, *args: replace(original(*args), tombstone=False)
         ),
         "results look at the block": _around("decide_move", _result_looks_at_the_block),
         "a bet does not see the bets before it in its batch": lambda patch: patch.setattr(
             resolver,
             "_account",
-            lambda self, asked, player: None if player is None else player.accounts.get(asked.currency),
+            lambda self, player, currency: player.accounts.get(currency),
         ),
         "a decline is decided anew": lambda patch: patch.setattr(resolver, "_find", decides_declines_anew),
         "rolled-back stakes keep counting": lambda patch: patch.setattr(
