@@ -11,6 +11,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Final, Protocol
 
+import msgspec
 import structlog
 
 from stakewire.ledger.types import Kind, LedgerRequest, Outcome, Policy
@@ -20,7 +21,7 @@ from stakewire.wallet.answers import CODES, FAILURES, OK, policy_of
 from stakewire.wallet.operators import LiveOperator, OperatorDirectory, callback_path
 from stakewire.wallet.rechecks import Rechecks
 from stakewire.wallet.stats import CallbackStats
-from stakewire.wire.sportsbook.answers import success
+from stakewire.wire.sportsbook.answers import success_by_number
 from stakewire.wire.sportsbook.codes import Code
 from stakewire.wire.sportsbook.messages import Action, Endpoint, parse_callback
 from stakewire.wire.sportsbook.signing import SignatureError, check_signature
@@ -84,7 +85,6 @@ class Route:
         "_bad_signature_status",
         "_endpoint",
         "_front",
-        "_hash_headers",
         "_operator",
         "_policy",
         "_spellings",
@@ -97,8 +97,8 @@ class Route:
         self._endpoint = endpoint
         self._policy: Policy = policy_of(operator.profile)
         self._bad_signature_status = operator.profile.bad_signature_status
-        self._hash_headers = operator.profile.hash_header_names()
-        self._spellings = dict(zip(self._hash_headers, operator.profile.hash_headers, strict=True))
+        profile = operator.profile
+        self._spellings = dict(zip(profile.hash_header_names(), profile.hash_headers, strict=True))
         self.path = f"{callback_path(operator.name)}/{endpoint.value}"
 
     def __call__(self, request: HotRequest, respond: Respond) -> None:
@@ -113,7 +113,7 @@ class Route:
         """Process a rightly signed request; False when no secret known here signed it."""
         operator = self._operator
         try:
-            checked = check_signature(request.body, request.headers, operator.secrets, self._hash_headers)
+            checked = check_signature(request.body, request.headers, operator.secrets, self._spellings)
         except SignatureError:
             return False
         header = self._spellings[checked.header]
@@ -170,25 +170,23 @@ def _size(request: HotRequest) -> int:
     return len(request.body) + sum(len(name) + len(value) for name, value in request.headers)
 
 
-class Reply:
+class Reply(msgspec.Struct, gc=False, eq=False):
     """The answer to one request: written once and counted."""
 
-    __slots__ = ("_operator", "_received_at", "_respond", "_stats", "action")
-
-    def __init__(self, stats: CallbackStats, operator: str, received_at: float, respond: Respond) -> None:
-        self._stats = stats
-        self._operator = operator
-        self._received_at = received_at
-        self._respond = respond
-        self.action = NO_ACTION
+    _stats: CallbackStats
+    _operator: str
+    _received_at: float
+    _respond: Respond
+    action: str = NO_ACTION
 
     def finish(self, outcome: Outcome) -> None:
         """Answer with the ledger's outcome."""
         decline, own_id, _, _ = outcome
-        if decline is None:
-            self.send(200, success(str(own_id)), OK)
-        else:
+        if decline is not None:
             self.fail(CODES[decline])
+        else:
+            assert own_id is not None
+            self.send(200, success_by_number(own_id), OK)
 
     def fail(self, code: Code, status: int = 200) -> None:
         """Answer with a code of the contract."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from stakewire.net.http.response import CLOSE, JSON, KEEP_ALIVE_10
 
 if TYPE_CHECKING:
@@ -11,23 +13,22 @@ if TYPE_CHECKING:
     from stakewire.net.http.request import Request
 
 
-class HotExchange:
+class HotExchange(msgspec.Struct, gc=False, eq=False):
     """One hot request and its place among the answers of its connection; it is its own Respond.
 
     Attributes:
         answer: None until there is one; then the bytes to write when its turn comes.
         closes: the connection ends after the answer.
-    """
 
-    __slots__ = ("_connection", "_request", "answer", "closes")
+    Without the collector: its connection holds it until the answer or `lost`, which undo the cycle.
+    """
 
     streams = False
 
-    def __init__(self, connection: Connection, request: Request) -> None:
-        self._connection: Connection | None = connection
-        self._request = request
-        self.answer: bytes | None = None
-        self.closes = False
+    _connection: Connection | None
+    _request: Request
+    answer: bytes | None = None
+    closes: bool = False
 
     def __call__(self, status: int, body: bytes, content_type: bytes = JSON) -> None:
         """See `Respond`."""
@@ -36,16 +37,19 @@ class HotExchange:
             return
         if self.answer is not None:
             raise RuntimeError("this request has its answer already")
-        request = self._request
+        request, shared = self._request, connection.shared
         line = b""
-        if not request.keep_alive or connection.ends_with(self):
+        if not request.keep_alive or (shared.stopping and connection.ends_with(self)):
             self.closes = True
             line = CLOSE
         elif request.http_10:
             line = KEEP_ALIVE_10
-        self.answer = connection.shared.heads.whole(
-            status, body, content_type, line, head_only=request.method == "HEAD"
-        )
+        if status == 200 and content_type is JSON and not line and request.method != "HEAD":
+            self.answer = b"%b%d\r\n\r\n%b" % (shared.heads.json, len(body), body)
+        else:
+            self.answer = shared.heads.whole(
+                status, body, content_type, line, head_only=request.method == "HEAD"
+            )
         if connection.queue[0] is self:
             connection.advance()
 

@@ -48,7 +48,6 @@ class RequestReader:
         "_part",
         "_raw_left",
         "_refused",
-        "_special",
         "_target",
         "in_header",
         "mid_message",
@@ -60,7 +59,6 @@ class RequestReader:
         self._end: Callable[[], None] = sink.end
         self._limits = limits
         self._refused: RequestRefused | None = None
-        self._special: dict[bytes, bytes] | None = None
         self._headers: list[tuple[bytes, bytes]] = []
         self._target = b""
         self._fed = self._body_size = self._body_limit = self._raw_left = 0
@@ -137,7 +135,6 @@ class RequestReader:
         self.mid_message = self.in_header = True
         self._target = b""
         self._headers = []
-        self._special = None
         self._fed = self._body_size = 0
 
     def on_url(self, url: bytes) -> None:
@@ -147,22 +144,11 @@ class RequestReader:
             raise self._refuse(414, "TARGET_TOO_LONG", f"a request target has at most {limit} bytes")
 
     def on_header(self, name: bytes, value: bytes | None) -> None:
-        name = _LOWER.get(name) or _lower(name)
         if not value:
             value = b""
         elif value[-1] <= 32:
             value = value.rstrip(b" \t")
-        self._headers.append((name, value))
-        if name in _SPECIAL:
-            special = self._special
-            if special is None:
-                self._special = {name: value}
-            elif name not in special:
-                special[name] = value
-            elif name in ONCE:
-                raise self._refuse(400, "BAD_REQUEST", f"more than one header {name.decode()}")
-            else:
-                special[name] += b", " + value
+        self._headers.append((_LOWER.get(name) or _lower(name), value))
 
     def on_headers_complete(self) -> None:
         self.in_header = False
@@ -191,10 +177,18 @@ class RequestReader:
     def _head(self) -> Request:
         parser = self._parser
         assert parser is not None
-        special = self._special or _NOTHING
         request = Request()
-        request.headers = self._headers
+        headers = request.headers = self._headers
         self._headers = []  # what follows the body's last chunk is no header of the request
+        special: dict[bytes, bytes] = {}
+        for name, value in headers:
+            if name in _SPECIAL:
+                if name not in special:
+                    special[name] = value
+                elif name in ONCE:
+                    raise RequestRefused(400, "BAD_REQUEST", f"more than one header {name.decode()}")
+                else:
+                    special[name] += b", " + value
         request.body = b""
         method = parser.get_method()
         request.method = _METHODS.get(method) or method.decode("ascii")
@@ -209,9 +203,9 @@ class RequestReader:
             request.http_10 = version == "1.0"
         if b"host" not in special and not request.http_10:
             raise RequestRefused(400, "BAD_REQUEST", "HTTP/1.1 needs exactly one header host")
-        if len(request.headers) > self._limits.header_fields or (
+        if len(headers) > self._limits.header_fields or (
             # One that came within a single slice is small enough.
-            self._fed and sum(len(n) + len(v) + 4 for n, v in request.headers) > self._limits.header_bytes
+            self._fed and sum(len(n) + len(v) + 4 for n, v in headers) > self._limits.header_bytes
         ):
             raise RequestRefused(431, "HEADER_TOO_LARGE", self._header_sentence())
         frame(request, special)
@@ -248,6 +242,3 @@ def _lower(name: bytes) -> bytes:
     if len(_LOWER) < 512:
         _LOWER[name] = lower
     return lower
-
-
-_NOTHING: dict[bytes, bytes] = {}

@@ -36,17 +36,22 @@ def _opening(status: int, content_type: bytes) -> bytes:
 
 
 class Heads:
-    """Makes answers; remembers the line of the date, which changes once a second."""
+    """Makes answers; remembers the line of the date, which changes once a second.
 
-    __slots__ = ("date_line",)
+    Attributes:
+        json: the head of nearly all answers (200, JSON, the connection lives on) up to the body's length.
+    """
+
+    __slots__ = ("date_line", "json")
 
     def __init__(self, now: datetime) -> None:
-        self.date_line = b""
+        self.date_line = self.json = b""
         self.set_date(now)
 
     def set_date(self, now: datetime) -> None:
         """Use `now` (aware, UTC) as the date of answers from here on."""
         self.date_line = b"date: %b\r\n" % format_datetime(now.replace(microsecond=0), usegmt=True).encode()
+        self.json = b"%b%bcontent-length: " % (_opening(200, JSON), self.date_line)
 
     def whole(
         self, status: int, body: bytes, content_type: bytes, connection: bytes, *, head_only: bool

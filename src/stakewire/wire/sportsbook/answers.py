@@ -19,6 +19,11 @@ def success(own_id: str) -> bytes:
     return b'{"error":null,"transaction_id":' + msgspec.json.encode(own_id) + b"}"
 
 
+def success_by_number(own_id: int) -> bytes:
+    """`success` with the decimal digits of a number as the id."""
+    return b'{"error":null,"transaction_id":"%d"}' % own_id
+
+
 def failure(code: Code) -> bytes:
     """The body of a failure."""
     return _FAILURES[code]

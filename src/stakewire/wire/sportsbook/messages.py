@@ -55,6 +55,8 @@ _ACTIONS: Final = {
     Endpoint.ROLLBACK: frozenset({Action.ROLLBACK}),
 }
 _DECODER: Final = msgspec.json.Decoder(Transaction)
+# Looked up once: what an enum names is found in Python.
+_ROLLBACK, _AT_ROLLBACK = Action.ROLLBACK, Endpoint.ROLLBACK
 _QUOTES: Final = 2 * (5 + 4)  # five names, four of them with string values
 
 
@@ -108,10 +110,10 @@ def _parse_ordinary(endpoint: Endpoint, raw: bytes) -> Transaction | None:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     quotes = raw.count(b'"')
-    if endpoint is Endpoint.ROLLBACK:
-        ordinary = quotes == _QUOTES + 4 and asked.target_id is not None and asked.action is Action.ROLLBACK
+    if endpoint is _AT_ROLLBACK:
+        ordinary = quotes == _QUOTES + 4 and asked.target_id is not None and asked.action is _ROLLBACK
     else:
-        ordinary = quotes == _QUOTES and asked.action is not Action.ROLLBACK
+        ordinary = quotes == _QUOTES and asked.action is not _ROLLBACK
     return asked if ordinary and asked.currency.isprintable() else None
 
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
+
+import msgspec
 
 from stakewire.errors import Unauthorized
 
@@ -38,8 +39,7 @@ class SignatureMismatch(SignatureError):
     """No live secret gives this hash for these bytes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
+class Checked(msgspec.Struct, frozen=True, gc=False):
     """Which of the given secrets signed the body, and the header it came under (lower case)."""
 
     secret_index: int
@@ -106,12 +106,16 @@ def check_signature(
         SignatureMissing: no such header came, or more than one.
         SignatureMismatch: no live secret gives this hash, or it is not 64 hex digits.
     """
-    received = received_hashes(headers, names)
-    if len(received) != 1:
-        count = "no" if not received else "more than one"
-        raise SignatureMissing(f"{count} signature header came")
-    header, value = received[0]
-    claimed = value.lower()  # either case of hex; on bytes this changes ASCII letters only
+    header = None
+    claimed = b""
+    for name, value in headers:
+        if name in names:
+            if header is not None:
+                raise SignatureMissing("more than one signature header came")
+            header, claimed = name, value
+    if header is None:
+        raise SignatureMissing("no signature header came")
+    claimed = claimed.lower()  # either case of hex; on bytes this changes ASCII letters only
     for index, secret in enumerate(secrets):
         # On bytes, which compare in constant time whatever they are; text outside ASCII would raise.
         if hmac.compare_digest(secret.sign(raw).encode(), claimed):
