@@ -8,6 +8,7 @@ from datetime import date
 from typing import Any
 
 import asyncpg
+import msgspec
 
 from stakewire.ledger.batch import Plan
 from stakewire.ledger.types import (
@@ -25,14 +26,14 @@ from stakewire.ledger.types import (
 )
 
 _KINDS = tuple(Kind)
-_NUMBERS = {kind: int(kind) for kind in Kind}  # an IntEnum's own text is slow to make
+_json = msgspec.json.Encoder().encode
 _DECLINES = {decline.value: decline for decline in Decline}
 
 
 def plan_arguments(plan: Plan) -> list[Any]:
     """The arguments of the query `write_batch`. Accounts come in id order: so their rows are locked."""
     changes = [change for _, change in sorted(plan.accounts.items())]
-    rows = plan.transactions
+    rows, house, reversals = plan.transactions, plan.house, plan.reversals
     return [
         plan.entry_id,
         plan.at,
@@ -42,31 +43,31 @@ def plan_arguments(plan: Plan) -> list[Any]:
         number_array([change.old_balance for change in changes]),
         number_array([change.new.balance for change in changes]),
         number_array([change.new.seq for change in changes]),
-        [row.tx_id for row in rows],
+        text_array([row.tx_id for row in rows]),
         number_array([row.operator_id for row in rows]),
         number_array([row.own_id for row in rows]),
         number_array([row.slot for row in rows]),
         number_array([row.account_id for row in rows]),
         number_array([row.seq for row in rows]),
-        number_array([_NUMBERS[row.kind] for row in rows]),
+        number_array([row.kind for row in rows]),
         number_array([row.altered for row in rows]),
-        [row.user_id for row in rows],
-        [row.currency for row in rows],
+        text_array([row.user_id for row in rows]),
+        text_array([row.currency for row in rows]),
         number_array([row.amount for row in rows]),
         number_array([row.delta for row in rows]),
         number_array([row.balance_after for row in rows]),
-        [row.decline for row in rows],
-        [row.target_id for row in rows],
+        text_array([row.decline for row in rows]),
+        text_array([row.target_id for row in rows]),
         [row.fingerprint for row in rows],
         [row.raw for row in rows],
-        number_array([posting.slot for posting in plan.house]),
-        number_array([posting.operator_id for posting in plan.house]),
-        [posting.currency for posting in plan.house],
-        number_array([posting.delta for posting in plan.house]),
-        [reversal.target_id for reversal in plan.reversals],
-        number_array([reversal.operator_id for reversal in plan.reversals]),
-        [reversal.by_tx_id for reversal in plan.reversals],
-        number_array([reversal.slot for reversal in plan.reversals]),
+        number_array([posting.slot for posting in house]),
+        number_array([posting.operator_id for posting in house]),
+        text_array([posting.currency for posting in house]),
+        number_array([posting.delta for posting in house]),
+        text_array([reversal.target_id for reversal in reversals]),
+        number_array([reversal.operator_id for reversal in reversals]),
+        text_array([reversal.by_tx_id for reversal in reversals]),
+        number_array([reversal.slot for reversal in reversals]),
         _rare(plan),
     ]
 
@@ -74,12 +75,25 @@ def plan_arguments(plan: Plan) -> list[Any]:
 def number_array(values: Sequence[int | str | None]) -> str:
     """Numbers or truth values as PostgreSQL reads an array from text.
 
-    The driver's binary arrays cost the client several times as much: it asks of every element whether it
-    is a container itself.
+    The driver's binary arrays cost the client many times as much: it asks of every element whether it is a
+    container itself. A JSON array between braces is such a text, `null` included.
     """
-    if None in values:
-        values = ["NULL" if value is None else value for value in values]
-    return "{" + ",".join(map(str, values)) + "}"
+    return f"{{{_json(values)[1:-1].decode()}}}"
+
+
+def text_array(values: Sequence[str | None]) -> str:
+    """Texts as PostgreSQL reads an array from text.
+
+    To PostgreSQL a backslash means "the next character as it is", so JSON serves only while it escapes none.
+    """
+    array = number_array(values)
+    if "\\" in array:
+        array = f"{{{','.join('NULL' if value is None else _quoted(value) for value in values)}}}"
+    return array
+
+
+def _quoted(value: str) -> str:
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _rare(plan: Plan) -> str | None:

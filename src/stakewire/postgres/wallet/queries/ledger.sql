@@ -44,15 +44,15 @@ LEFT JOIN wallet.reversal AS r ON r.target_tx_id = t.tx_id AND r.operator_id = t
 LEFT JOIN wallet.late_arrival AS l ON t.kind = 6 AND l.tx_id = t.tx_id AND l.operator_id = t.operator_id
 
 -- name: write_batch
--- See the function in the migrations. Numbers come as text, which costs the client far less than the binary form.
+-- See the function in the migrations. Arrays come as text, which costs the client far less than the binary form.
 SELECT wallet.write_batch(
     $1, $2,
     $3::text::bigint[], $4::text::smallint[], $5::text::bigint[], $6::text::numeric[], $7::text::numeric[],
     $8::text::bigint[],
-    $9, $10::text::int[], $11::text::bigint[], $12::text::smallint[], $13::text::bigint[],
-    $14::text::bigint[], $15::text::smallint[], $16::text::boolean[], $17, $18,
-    $19::text::numeric[], $20::text::numeric[], $21::text::numeric[], $22, $23,
+    $9::text::text[], $10::text::int[], $11::text::bigint[], $12::text::smallint[], $13::text::bigint[],
+    $14::text::bigint[], $15::text::smallint[], $16::text::boolean[], $17::text::text[], $18::text::text[],
+    $19::text::numeric[], $20::text::numeric[], $21::text::numeric[], $22::text::text[], $23::text::text[],
     $24, $25,
-    $26::text::smallint[], $27::text::int[], $28, $29::text::numeric[],
-    $30, $31::text::int[], $32, $33::text::smallint[],
+    $26::text::smallint[], $27::text::int[], $28::text::text[], $29::text::numeric[],
+    $30::text::text[], $31::text::int[], $32::text::text[], $33::text::smallint[],
     $34)
