@@ -116,10 +116,11 @@ class Route:
             checked = check_signature(request.body, request.headers, operator.secrets, self._spellings)
         except SignatureError:
             return False
+        front, name = self._front, operator.name
         header = self._spellings[checked.header]
-        self._front.directory.note_use(operator.secret_ids[checked.secret_index], header)
-        self._front.stats.signatures[operator.name, header] += 1
-        reply = Reply(self._front.stats, operator.name, request.received_at, respond)
+        front.directory.note_use(operator.secret_ids[checked.secret_index], header)
+        front.stats.signatures[name, header] += 1
+        reply = Reply(front.stats, name, request.received_at, respond)
         try:
             asked = parse_callback(self._endpoint, request.body)
         except RequestInvalid:
@@ -127,7 +128,7 @@ class Route:
             return True
         action = asked.action
         kind, reply.action = _KINDS[0 if action is _BET else 1 if action is _RESULT else 2]
-        self._front.submit(
+        front.submit(
             LedgerRequest(
                 operator.operator_id,
                 asked.transaction_id,

@@ -6,7 +6,7 @@ A Prometheus histogram costs more per request than the signature check; a list o
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import Counter as Counts
+from collections import defaultdict
 from typing import Final
 
 BUCKETS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -21,8 +21,8 @@ class CallbackStats:
     __slots__ = ("answers", "latency", "latency_sum", "signatures")
 
     def __init__(self) -> None:
-        self.answers: Counts[tuple[str, str, str]] = Counts()
-        self.signatures: Counts[tuple[str, str]] = Counts()
+        self.answers: defaultdict[tuple[str, str, str], int] = defaultdict(int)
+        self.signatures: defaultdict[tuple[str, str], int] = defaultdict(int)
         self.latency = [0] * (len(BUCKETS) + 1)
         self.latency_sum = 0.0
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class HotExchange(msgspec.Struct, gc=False, eq=False):
-    """One hot request and its place among the answers of its connection; it is its own Respond.
+    """One hot request and its place among the answers of its connection; `respond` is its Respond.
 
     Attributes:
         answer: None until there is one; then the bytes to write when its turn comes.
@@ -30,7 +30,7 @@ class HotExchange(msgspec.Struct, gc=False, eq=False):
     answer: bytes | None = None
     closes: bool = False
 
-    def __call__(self, status: int, body: bytes, content_type: bytes = JSON) -> None:
+    def respond(self, status: int, body: bytes, content_type: bytes = JSON) -> None:
         """See `Respond`."""
         connection = self._connection
         if connection is None:

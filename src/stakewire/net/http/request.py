@@ -84,6 +84,10 @@ def frame(request: Request, special: dict[bytes, bytes]) -> None:
         request.content_length = int(length)
     else:
         raise RequestRefused(400, "BAD_REQUEST", "content-length is not a plain number")
+    if len(special) == 2 and length is not None and b"host" in special:
+        request.content_encoding = request.upgrade = None
+        request.expects_continue = False
+        return
     request.content_encoding = special.get(b"content-encoding")
     request.upgrade = special.get(b"upgrade")
     expect = special.get(b"expect")
@@ -102,7 +106,9 @@ def split_target(target: bytes, method: str) -> tuple[str, str]:
         raise RequestRefused(400, "BAD_REQUEST", "a request target is ASCII, with %-escapes") from None
     if "#" in text:
         raise RequestRefused(400, "BAD_REQUEST", "a request target has no fragment")
-    path, _, query = text.partition("?")
+    path, query = text, ""
+    if "?" in text:
+        path, _, query = text.partition("?")
     if path[:1] != "/" and path != "*":
         scheme, mark, rest = path.partition("://")
         if not mark or scheme.lower() not in ("http", "https"):

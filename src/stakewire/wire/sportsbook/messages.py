@@ -85,9 +85,7 @@ def parse_callback(endpoint: Endpoint, raw: bytes) -> Transaction:
         RequestInvalid: not strict JSON, a field of this endpoint missing or of another JSON type, an action
             of the other endpoint, or an id or user name outside the rules.
     """
-    asked = _parse_ordinary(endpoint, raw)
-    if asked is None:
-        asked = _parse_any(endpoint, raw)
+    asked = _parse_ordinary(endpoint, raw) or _parse_any(endpoint, raw)
     if not valid_id(asked.transaction_id):
         raise _invalid_id("transaction_id")
     if not valid_id(asked.user_id):

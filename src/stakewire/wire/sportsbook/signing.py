@@ -81,13 +81,6 @@ class Secret:
         return "Secret(...)"
 
 
-def received_hashes(
-    headers: Iterable[tuple[bytes, bytes]], names: Collection[bytes] = HEADER_NAMES
-) -> list[tuple[bytes, bytes]]:
-    """Those of the headers that carry a signature; header names arrive in lower case."""
-    return [header for header in headers if header[0] in names]
-
-
 def check_signature(
     raw: bytes,
     headers: Iterable[tuple[bytes, bytes]],
