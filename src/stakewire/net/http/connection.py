@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from math import inf
-from typing import cast
+from typing import Protocol, cast
 
 import structlog
 
@@ -14,7 +14,7 @@ from stakewire.net.http.hot import HotExchange, Refusal
 from stakewire.net.http.reader import RequestReader
 from stakewire.net.http.request import Request, RequestRefused
 from stakewire.net.http.response import CLOSE, CONTINUE, JSON, error_body
-from stakewire.net.http.shared import Exchange, HotHandler, Shared
+from stakewire.net.http.shared import Exchange, Respond, Shared
 
 SLICE = 4 * 1024
 """Bytes given to the parser at once: bounds the pipelined requests that it finds before we may stop it."""
@@ -24,6 +24,12 @@ _IDENTITY = (b"", b"identity")
 _AWAIT_REQUEST, _IN_HEADER, _IN_BODY = range(3)
 
 log = structlog.get_logger("stakewire.net.http")
+
+
+class _Handler(Protocol):
+    """A `HotHandler`, seen as what has this method."""
+
+    def __call__(self, request: Request, respond: Respond, /) -> None: ...
 
 
 class Connection(asyncio.Protocol):
@@ -55,7 +61,7 @@ class Connection(asyncio.Protocol):
         self._discarded = 0
         self._owes_continue = False
         self._request = cast(Request, None)  # set by `begin`, read by `part` and `end` only
-        self._handler = cast(HotHandler, None)
+        self._handler = cast(_Handler, None)
         self._parts: list[bytes] | None = None
         self._asgi: AsgiExchange | None = None
         self._drained: list[asyncio.Future[None]] = []
