@@ -26,9 +26,9 @@ QUIET = (  # a test browser has no business outside this machine
 )
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def demo() -> Iterator[Demo]:
-    """`stakewire up` on ports and data of its own, for all tests of this folder."""
+    """`stakewire up` on ports and data of its own, for all tests of a module."""
     folder = Path(tempfile.mkdtemp(prefix="stakewire-browser-"))
     port = three_free_ports()
     data = folder / "data"
@@ -40,7 +40,7 @@ def demo() -> Iterator[Demo]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """One headless Chromium."""
     chromium = shutil.which("chromium")
