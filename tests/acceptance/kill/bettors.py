@@ -6,13 +6,13 @@ import asyncio
 import contextlib
 import random
 import uuid
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
 from tests.acceptance.kill.installation import Installation
 
-LEAGUE = "KILL"
 RETRY_SECONDS = 0.1
 
 
@@ -51,14 +51,16 @@ class Bettor:
             session = answer.headers["Location"].partition("#s=")[2]
         return cls(http, player, session, installed.sportsbook_url, slips)
 
-    async def bet_until(self, stop: asyncio.Event, url: str, rng: random.Random) -> None:
-        """Bet on whatever is open; a lost answer is asked for again under the same slip, never guessed."""
+    async def bet_until(
+        self, stop: asyncio.Event, url: str, matches: Collection[str], rng: random.Random
+    ) -> None:
+        """Bet on whichever of the matches are open; a lost answer is asked for again, never guessed."""
         while not stop.is_set():
             listed = await self._ask("GET", f"{url}/v1/page/matches")
             open_matches = [
                 match
                 for match in listed["matches"]
-                if match["league"] == LEAGUE and match["state"] == "scheduled"
+                if match["id"] in matches and match["state"] == "scheduled"
             ]
             if not open_matches:
                 return

@@ -17,7 +17,7 @@ from pathlib import Path
 import aiohttp
 import asyncpg
 import pytest
-from tests.acceptance.kill.bettors import LEAGUE, Bettor, Slips
+from tests.acceptance.kill.bettors import Bettor, Slips
 from tests.acceptance.kill.direct import OPENING_CENTS, Journal, Operator
 from tests.acceptance.kill.installation import DIRECT, CommandFailed, Installation, running_in
 
@@ -26,6 +26,7 @@ ROUNDS = int(os.environ.get("STAKEWIRE_KILL_ROUNDS", "6"))
 VICTIMS = ("wallet worker", "sportsbook", "postgres", "wallet")
 DIRECT_PLAYERS = [f"direct-{number}" for number in range(16)]
 BETTORS = [f"bettor-{number}" for number in range(8)]
+LEAGUE, REAL_LEAGUE = "KILL", "ENG1"
 MATCHES = 6
 DRAIN_SECONDS = 90
 
@@ -68,7 +69,7 @@ async def test_no_kill_loses_or_doubles_money(installed: Installation) -> None:
         async with asyncio.TaskGroup() as load:
             load.create_task(operator.run(DIRECT_PLAYERS, stop))
             for bettor in bettors:
-                load.create_task(bettor.bet_until(stop, installed.sportsbook_url, rng))
+                load.create_task(bettor.bet_until(stop, installed.sportsbook_url, matches, rng))
             await _kill_in_turn(installed, matches, journal, slips, rng)
             stop.set()
     await _settle_everything(installed, matches)
@@ -145,21 +146,28 @@ async def _progress(journal: Journal, slips: Slips) -> None:
 
 
 async def _import_matches(installed: Installation) -> list[str]:
-    """Fixtures of a league of our own; the ids of its matches."""
+    """Import the fixtures of STAKEWIRE_KILL_FIXTURES, or a few of our own; the ids to bet on."""
+    given = os.environ.get("STAKEWIRE_KILL_FIXTURES")
+    path = Path(given) if given else _write_fixtures(installed.folder / "fixtures.csv")
+    league = REAL_LEAGUE if given else LEAGUE
+    await installed.command("sportsbook", "import", str(path), *(("--kickoff-from", "now") if given else ()))
+    listed = await installed.command("sportsbook", "match", "list", "--league", league, "--limit", "1000")
+    matches = sorted(listed["matches"], key=lambda match: (match["kickoff"], match["id"]))
+    soonest = datetime.now(UTC) + timedelta(hours=1)  # none may kick off before the kills are over
+    late = [match for match in matches if datetime.fromisoformat(match["kickoff"]) > soonest]
+    return [str(match["id"]) for match in late[:MATCHES]]
+
+
+def _write_fixtures(path: Path) -> Path:
     kickoff = datetime.now(UTC) + timedelta(hours=2)
-    prices = ",".join(
-        f"market_average_{name}" for name in ("home_win", "draw", "away_win", "over_2.5", "under_2.5")
-    )
-    rows = [f"league,kickoff_utc,home_team,away_team,{prices}"]
+    names = ("home_win", "draw", "away_win", "over_2.5", "under_2.5")
+    rows = ["league,kickoff_utc,home_team,away_team," + ",".join(f"market_average_{name}" for name in names)]
     rows += [
         f"{LEAGUE},{kickoff:%Y-%m-%d %H:%M:%S}+00:00,Home {number},Away {number},2.40,3.30,3.10,1.95,1.90"
         for number in range(1, MATCHES + 1)
     ]
-    path: Path = installed.folder / "fixtures.csv"
     path.write_text("\n".join(rows) + "\n")
-    await installed.command("sportsbook", "import", str(path))
-    listed = await installed.command("sportsbook", "match", "list", "--league", LEAGUE)
-    return sorted((str(match["id"]) for match in listed["matches"]), key=int)
+    return path
 
 
 async def _create_players(installed: Installation) -> None:
