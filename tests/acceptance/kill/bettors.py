@@ -14,6 +14,7 @@ import aiohttp
 from tests.acceptance.kill.installation import Installation
 
 RETRY_SECONDS = 0.1
+PAUSE_SECONDS = 0.2  # players think: leaves the processors to those who die
 
 
 @dataclass
@@ -72,6 +73,7 @@ class Bettor:
                 "stake": f"{rng.randint(1, 9)}.{rng.randint(0, 99):02d}",
             }
             answer = await self._ask("POST", f"{url}/v1/page/bets", slip)
+            await asyncio.sleep(rng.random() * PAUSE_SECONDS)
             if "bet" in answer:  # else the match has kicked off or was settled in between
                 bet = answer["bet"]
                 self._slips.told[str(bet["id"])] = bet["state"]

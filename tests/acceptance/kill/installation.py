@@ -65,6 +65,7 @@ class Installation:
             "STAKEWIRE_ADMIN_TOKEN": self.admin_token,
             "STAKEWIRE_MASTER_KEY": self.master_key,
             "STAKEWIRE_EGRESS_ALLOW": "127.0.0.0/8",
+            "STAKEWIRE_SPORTSBOOK_BETS_PER_MINUTE": "1000000",
         }
 
     async def start(self) -> None:
