@@ -82,12 +82,10 @@ class Installation:
         await self.start_sportsbook()
 
     async def start_wallet(self) -> None:
-        self._serve("wallet", "--port", str(self.wallet_port), "--workers", "2")
-        await self._wait_ready(self.wallet_url)
+        await self._serve("wallet", self.wallet_url, "--port", str(self.wallet_port), "--workers", "2")
 
     async def start_sportsbook(self) -> None:
-        self._serve("sportsbook", "--port", str(self.sportsbook_port))
-        await self._wait_ready(self.sportsbook_url)
+        await self._serve("sportsbook", self.sportsbook_url, "--port", str(self.sportsbook_port))
 
     async def command(self, *words: str) -> dict[str, Any]:
         """Run a shell command with `--json`; its document. Raises CommandFailed for any other exit than 0."""
@@ -135,7 +133,16 @@ class Installation:
             psutil.wait_procs(family, timeout=10)
         self._postgres.restart()
 
-    def _serve(self, side: str, *flags: str) -> None:
+    async def _serve(self, side: str, url: str, *flags: str) -> None:
+        """Start a side until it is ready; again if it ends: a killed one's workers may still hold the port."""
+        async with aiohttp.ClientSession() as http, asyncio.timeout(READY_SECONDS):
+            self._spawn(side, *flags)
+            while not await _is_ready(http, url):
+                if self._processes[side].poll() is not None:
+                    self._spawn(side, *flags)
+                await asyncio.sleep(0.05)
+
+    def _spawn(self, side: str, *flags: str) -> None:
         with (self.folder / f"{side}.log").open("ab") as log:
             self._processes[side] = subprocess.Popen(
                 [sys.executable, "-m", "stakewire", "serve", side, *flags],
@@ -151,14 +158,12 @@ class Installation:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
-    async def _wait_ready(self, url: str) -> None:
-        async with aiohttp.ClientSession() as http, asyncio.timeout(READY_SECONDS):
-            while True:
-                with contextlib.suppress(aiohttp.ClientError, TimeoutError):
-                    async with http.get(f"{url}/health/ready", timeout=aiohttp.ClientTimeout(5)) as answer:
-                        if answer.status == 200:
-                            return
-                await asyncio.sleep(0.05)
+
+async def _is_ready(http: aiohttp.ClientSession, url: str) -> bool:
+    with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+        async with http.get(f"{url}/health/ready", timeout=aiohttp.ClientTimeout(5)) as answer:
+            return answer.status == 200
+    return False
 
 
 class CommandFailed(AssertionError):

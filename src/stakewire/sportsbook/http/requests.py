@@ -128,6 +128,7 @@ def handlers() -> dict[Any, ExceptionHandler]:
             OSError,
             asyncpg.PostgresConnectionError,
             asyncpg.InterfaceError,
+            asyncpg.InternalClientError,  # a connection ended while the driver was between two states
             asyncpg.exceptions.OperatorInterventionError,
             asyncpg.exceptions.InsufficientResourcesError,
             asyncpg.exceptions.ObjectNotInPrerequisiteStateError,  # the database takes no connections
