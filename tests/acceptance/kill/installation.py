@@ -134,7 +134,7 @@ class Installation:
         self._postgres.restart()
 
     async def _serve(self, side: str, url: str, *flags: str) -> None:
-        """Start a side until it is ready; again if it ends: a killed one's workers may still hold the port."""
+        """Start a side until it is ready; again if it ends, while a killed one's workers hold the port."""
         async with aiohttp.ClientSession() as http, asyncio.timeout(READY_SECONDS):
             self._spawn(side, *flags)
             while not await _is_ready(http, url):

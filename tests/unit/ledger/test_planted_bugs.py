@@ -122,7 +122,7 @@ def test_planted_bug_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> Non
     """A ledger with this bug does not survive the state machine."""
     _plants()[name](monkeypatch)
     hunt = settings(
-        max_examples=300,
+        max_examples=1500,
         stateful_step_count=20,
         deadline=None,
         derandomize=True,
