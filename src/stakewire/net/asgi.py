@@ -97,46 +97,6 @@ class BodyTooLarge(InvalidInput):
     http_status = 413
 
 
-class BodyLimit:
-    """Middleware: bodies of more than `max_bytes` are refused with 413, declared or not."""
-
-    def __init__(self, app: AsgiApp, max_bytes: int) -> None:
-        self._app = app
-        self._max_bytes = max_bytes
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        error = BodyTooLarge(f"the body of this request has at most {self._max_bytes} bytes")
-        declared = dict(scope["headers"]).get(b"content-length", b"0")
-        if not declared.isdigit() or int(declared) > self._max_bytes:
-            await error_response(error)(scope, receive, send)
-            return
-        size = 0
-        begun = False
-
-        async def bounded() -> Message:
-            nonlocal size
-            message = await receive()
-            size += len(message.get("body", b""))
-            if size > self._max_bytes:
-                raise error
-            return message
-
-        async def watched(message: Message) -> None:
-            nonlocal begun
-            begun = True
-            await send(message)
-
-        try:
-            await self._app(scope, bounded, watched)
-        except BodyTooLarge as refused:
-            if begun or refused is not error:
-                raise
-            await error_response(error)(scope, receive, send)
-
-
 class BearerToken:
     """One shared token, compared in constant time; `repr` hides it."""
 
@@ -157,28 +117,6 @@ class BearerToken:
         """Whether the value of an `Authorization` header carries the token."""
         scheme, _, given = (authorization or b"").partition(b" ")
         return hmac.compare_digest(scheme.lower() + b" " + given.strip(b" "), self._expected)
-
-
-class BearerAuth:
-    """Middleware: every HTTP request needs the token, but for paths that begin with one of `open_paths`."""
-
-    def __init__(self, app: AsgiApp, token: BearerToken, open_paths: tuple[str, ...] = ()) -> None:
-        self._app = app
-        self._token = token
-        self._open = open_paths
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or (self._open and scope["path"].startswith(self._open)):
-            await self._app(scope, receive, send)
-            return
-        given = [value for name, value in scope["headers"] if name == b"authorization"]
-        if len(given) == 1 and self._token.accepts(given[0]):
-            await self._app(scope, receive, send)
-            return
-        refusal = _envelope(
-            401, "UNAUTHORIZED", "send Authorization: Bearer <token>", {"www-authenticate": "Bearer"}
-        )
-        await refusal(scope, receive, send)
 
 
 class AccessLog:

@@ -3,27 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-
-from stakewire.errors import ConfigError
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
-
-
-def parse_networks(texts: Iterable[str], *, setting: str) -> tuple[Network, ...]:
-    """Read networks such as "10.0.0.0/8" or "::1"; `setting` names the flag or variable they come from.
-
-    Raises:
-        ConfigError: one of them is no network.
-    """
-    networks: list[Network] = []
-    for text in texts:
-        try:
-            networks.append(ip_network(text.strip()))
-        except ValueError as error:
-            raise ConfigError(f"{setting}: {error}; write networks like 10.0.0.0/8 or ::1/128") from None
-    return tuple(networks)
 
 
 def parse_address(text: str) -> Address | None:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
-from stakewire.errors import ConfigError
-from stakewire.net.proxy import parse_networks
 from stakewire.net.ratelimit import RateLimiter
 from stakewire.testing import ManualClock
 
@@ -41,10 +37,3 @@ def test_table_is_bounded() -> None:
     for number in range(1000):
         limiter.allow(f"k{number}")
     assert len(limiter) == 100
-
-
-def test_wrong_network_names_its_setting() -> None:
-    """A typing error in a list of networks is one sentence with the setting's name."""
-    assert len(parse_networks(["10.0.0.0/8", " ::1"], setting="--trusted-proxy")) == 2
-    with pytest.raises(ConfigError, match="--trusted-proxy"):
-        parse_networks(["10.0.0.1/8"], setting="--trusted-proxy")
