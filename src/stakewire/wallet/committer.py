@@ -33,6 +33,8 @@ from stakewire.money import Currencies
 MAX_BATCH = 512
 MAX_WAITING = 20_000
 CACHED_PLAYERS = 20_000
+HELD_SECONDS = 0.005
+"""How long durable answers may wait for the start of the next batch's write."""
 RECENT_IDS = 50_000
 """Ids of the last stored transactions that are remembered: nearly every copy comes soon after its first."""
 MAX_ATTEMPTS = 8
@@ -162,14 +164,17 @@ class Committer:
             outcomes = await self._settle_reported([request for request, _ in batch])
             self._answer_held()
             self._held = (batch, outcomes)
-            if not self._waiting:
+            if self._waiting:
+                loop.call_later(HELD_SECONDS, self._answer_held)
+            else:
                 self._answer_held()
 
     def _answer_held(self) -> None:
         """Write the answers of the last durable batch.
 
         They are held back until the next batch is on its way: so PostgreSQL works while they are written
-        and while the requests that they set off are read. Whatever delays that batch lets them go first.
+        and while the requests that they set off are read. If that batch is not on its way within
+        HELD_SECONDS, or has to be decided again, they go first.
         """
         if self._held is not None:
             batch, outcomes = self._held

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC
+from datetime import UTC, date
 from decimal import Decimal
 from typing import Any
 
@@ -15,7 +15,7 @@ from stakewire.ids import OwnIds
 from stakewire.ledger.batch import Plan
 from stakewire.ledger.limits import Calendar
 from stakewire.ledger.store import BatchConflict, BatchRefused, OutcomeUnknown, StoreUnavailable
-from stakewire.ledger.types import UNAVAILABLE, Decline, Kind, LedgerRequest, Outcome
+from stakewire.ledger.types import UNAVAILABLE, Decline, Kind, LedgerRequest, Outcome, PlayerState
 from stakewire.money import Currencies
 from stakewire.testing import ManualClock, MemoryLedger
 from stakewire.wallet.committer import BatchReport, Committer
@@ -184,6 +184,37 @@ async def test_an_answer_that_raises_harms_nobody_else() -> None:
         committer.submit(pay("t2"), heard.append)
         await committer.apply(pay("t3"))
     assert [outcome.decline for outcome in heard] == [None]
+
+
+@pytest.mark.parametrize("guess", [True, False])
+async def test_a_durable_answer_does_not_wait_for_a_next_batch_that_hangs(guess: bool) -> None:
+    """Answers are held back for the next batch's start, not for a database that stalls before it."""
+
+    class Stalling(FailingLedger):
+        reads = 0
+
+        async def read_players(self, user_ids: Sequence[str], since: date) -> list[PlayerState]:
+            self.reads += 1
+            if self.reads == 2:
+                await stalled.wait()
+            return await super().read_players(user_ids, since)
+
+    stalled = asyncio.Event()
+    store = Stalling()
+    store.gate = asyncio.Event()
+    async with committing(store, guess=guess, cached_players=0) as committer:
+        first = asyncio.ensure_future(committer.apply(pay("t1")))
+        while store.reads < 1:
+            await asyncio.sleep(0)
+        second = asyncio.ensure_future(committer.apply(pay("t2")))
+        while committer.waiting < 1:
+            await asyncio.sleep(0)
+        store.gate.set()
+        async with asyncio.timeout(5):
+            assert (await first).decline is None
+        assert not second.done()
+        stalled.set()
+        assert (await second).decline is None
 
 
 @pytest.mark.parametrize("recent_ids", [0, 10])
