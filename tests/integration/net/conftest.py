@@ -19,7 +19,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from stakewire.net.http import AsgiApp, HotHandler, HotRequest, HttpLimits, HttpServer, Respond
+from stakewire.net.http import (
+    AsgiApp,
+    DirectHandler,
+    HotHandler,
+    HotRequest,
+    HttpLimits,
+    HttpServer,
+    Respond,
+)
 from stakewire.net.proxy import Network
 from stakewire.net.sockets import bind
 from stakewire.testing import ManualClock
@@ -141,7 +149,8 @@ def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> M
 async def serve() -> AsyncIterator[Serve]:
     """Starts servers: `await serve(app=..., hot=..., limits=...)`; all are stopped afterwards.
 
-    Every path that begins with /hot goes to `hot`, which echoes the body unless told otherwise.
+    Every path that begins with /hot goes to `hot`, which echoes the body unless told otherwise;
+    every path that begins with /direct to `direct`, where there is one.
     """
     services: list[Service] = []
 
@@ -149,6 +158,7 @@ async def serve() -> AsyncIterator[Serve]:
         *,
         app: AsgiApp = no_app,
         hot: HotHandler | None = None,
+        direct: DirectHandler | None = None,
         limits: HttpLimits | None = None,
         trusted: tuple[Network, ...] = (),
         tls: ssl.SSLContext | None = None,
@@ -166,6 +176,7 @@ async def serve() -> AsyncIterator[Serve]:
         server = HttpServer(
             app=app,
             find_hot=lambda method, path: handler if path.startswith("/hot") else None,
+            find_direct=lambda method, path: direct if path.startswith("/direct") else None,
             limits=limits or HttpLimits(),
             trusted_proxies=trusted,
             clock=clock,

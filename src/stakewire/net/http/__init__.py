@@ -6,6 +6,8 @@ reader.py      bytes in, requests out (no socket)
 response.py    answers as bytes
 connection.py  order of answers, deadlines, backpressure, closing
 hot.py         a request handled by one function call
+direct.py      a request handled without an app: answered later, or by another protocol
+takeover.py    what such a protocol has to be
 asgi.py        a request handled by an ASGI app
 lifespan.py    the app's start and end
 server.py      listening, sweeping, stopping
@@ -13,17 +15,33 @@ server.py      listening, sweeping, stopping
 
 from __future__ import annotations
 
+from stakewire.net.http.direct import DirectExchange
 from stakewire.net.http.limits import HttpLimits
 from stakewire.net.http.request import Request
 from stakewire.net.http.response import error_body
 from stakewire.net.http.server import HttpServer
-from stakewire.net.http.shared import AsgiApp, FindHot, HotHandler, Message, Receive, Respond, Scope, Send
+from stakewire.net.http.shared import (
+    AsgiApp,
+    DirectHandler,
+    FindDirect,
+    FindHot,
+    HotHandler,
+    Message,
+    Receive,
+    Respond,
+    Scope,
+    Send,
+)
+from stakewire.net.http.takeover import TakenOver
 
 HotRequest = Request
 """The name under which handlers of hot routes know a request; its body is complete."""
 
 __all__ = [
     "AsgiApp",
+    "DirectExchange",
+    "DirectHandler",
+    "FindDirect",
     "FindHot",
     "HotHandler",
     "HotRequest",
@@ -35,5 +53,6 @@ __all__ = [
     "Respond",
     "Scope",
     "Send",
+    "TakenOver",
     "error_body",
 ]

@@ -10,11 +10,13 @@ from typing import Protocol, cast
 import structlog
 
 from stakewire.net.http.asgi import AsgiExchange
+from stakewire.net.http.direct import DirectExchange
 from stakewire.net.http.hot import HotExchange, Refusal
-from stakewire.net.http.reader import RequestReader
+from stakewire.net.http.reader import RequestReader, Upgrade
 from stakewire.net.http.request import Request, RequestRefused
 from stakewire.net.http.response import CLOSE, CONTINUE, JSON, error_body
 from stakewire.net.http.shared import Exchange, Respond, Shared
+from stakewire.net.http.takeover import TakenOver
 
 SLICE = 4 * 1024
 """Bytes given to the parser at once: bounds the pipelined requests that it finds before we may stop it."""
@@ -22,6 +24,8 @@ SLICE = 4 * 1024
 _DISCARDED_AT_MOST = 1024 * 1024
 _IDENTITY = (b"", b"identity")
 _AWAIT_REQUEST, _IN_HEADER, _IN_BODY = range(3)
+# What becomes of further bytes: they are read, kept until it is known whose they are, or nobody's.
+_OPEN, _KEPT, _OVER = range(3)
 
 log = structlog.get_logger("stakewire.net.http")
 
@@ -57,13 +61,15 @@ class Connection(asyncio.Protocol):
         self._backlog = b""
         self._stage = _AWAIT_REQUEST
         self._reading = self._held = False
-        self._input_over = self._closing = self._lingers = False
+        self._input = _OPEN
+        self._closing = self._lingers = False
         self._discarded = 0
         self._owes_continue = False
         self._request = cast(Request, None)  # set by `begin`, read by `part` and `end` only
         self._handler = cast(_Handler, None)
         self._parts: list[bytes] | None = None
-        self._asgi: AsgiExchange | None = None
+        self._arriving: AsgiExchange | DirectExchange | None = None  # its body; a hot request's is in _parts
+        self._heir: TakenOver | None = None
         self._drained: list[asyncio.Future[None]] = []
 
     # The transport's side.
@@ -77,7 +83,7 @@ class Connection(asyncio.Protocol):
         self._trusted_peer = shared.proxies.trusts(self._peer)
         self._now = self._monotonic()
         self.read_deadline = self._now + shared.limits.idle_seconds
-        others = len(shared.connections)
+        others = shared.open_connections()
         shared.connections.add(self)
         if others >= shared.limits.connections:
             if others > shared.limits.connections * 1.1 + 16:
@@ -86,8 +92,8 @@ class Connection(asyncio.Protocol):
             self._refuse(RequestRefused(503, "TOO_MANY_CONNECTIONS", "this server has no free connection"))
 
     def data_received(self, data: bytes) -> None:
-        if self._input_over:
-            self._discard(len(data))
+        if self._input:
+            self._set_aside(data)
         elif self._backlog or len(data) > SLICE:
             self._backlog += data
             self._read_backlog()
@@ -96,24 +102,14 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """The client ended its half; it may still want the answers of hot requests, which are quick."""
-        self._input_over = True
+        self._input = _OVER
         if not self.queue or any(exchange.streams for exchange in self.queue):
             return False
         self._closing = True
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._transport = None
-        self._input_over = True
-        self._backlog = b""
-        self.shared.connections.discard(self)
-        self._reader.close()
-        for exchange in self.queue:
-            exchange.lost()
-        self.queue.clear()
-        if self._asgi is not None:
-            self._asgi.lost()
-        self._wake_writers()
+        self._let_go()
 
     def pause_writing(self) -> None:
         self.write_paused = True
@@ -136,6 +132,8 @@ class Connection(asyncio.Protocol):
             reader.feed(data)
         except RequestRefused as refused:
             self._refuse(refused)
+        except Upgrade as upgrade:
+            self._behind_upgrade(upgrade.rest)
         self._reading = False
         if self._out:
             self._flush(now)
@@ -150,12 +148,12 @@ class Connection(asyncio.Protocol):
     def _read_backlog(self) -> None:
         data, self._backlog = self._backlog, b""
         for start in range(0, len(data), SLICE):
-            if self._held or self._input_over:
+            if self._held or self._input or self._backlog:
                 rest = data[start:]
-                if self._held and not self._input_over:
-                    self._backlog = rest
+                if self._input:
+                    self._set_aside(rest)
                 else:
-                    self._discard(len(rest))
+                    self._backlog += rest
                 return
             self._read(data[start : start + SLICE])
 
@@ -174,12 +172,41 @@ class Connection(asyncio.Protocol):
         """Ask for the body, unless answers of earlier requests have to be written before."""
         if self._reader.in_header or self._transport is None:
             return
-        if not self.queue or self.queue[0] is self._asgi:
+        if not self.queue or self.queue[0] is self._arriving:
             self._owes_continue = False
             self._transport.write(CONTINUE)
 
-    def _discard(self, size: int) -> None:
-        self._discarded += size
+    def _behind_upgrade(self, rest: bytes) -> None:
+        """A request to upgrade is complete: what follows it is HTTP only if it has a usual answer."""
+        if self._heir is not None:
+            if rest:
+                self._heir.data_received(rest)
+            return
+        self._backlog = rest
+        last = self.queue[-1] if self.queue else None
+        if isinstance(last, DirectExchange) and last.answer is None:
+            self._input = _KEPT
+        elif rest:
+            self.shared.loop.call_soon(self._read_backlog)
+
+    def read_on(self) -> None:
+        """The request to upgrade was answered: what came behind it are requests."""
+        if self._input == _KEPT:
+            self._input = _OPEN
+            if self._held:
+                self.update_hold()
+            elif self._backlog:
+                self.shared.loop.call_soon(self._read_backlog)
+
+    def _set_aside(self, data: bytes) -> None:
+        if self._input == _KEPT:
+            self._backlog += data
+            self.update_hold()
+            return
+        if self._heir is not None:
+            self._heir.data_received(data)
+            return
+        self._discarded += len(data)
         if self._discarded > _DISCARDED_AT_MOST and self._transport is not None:
             self._transport.abort()
 
@@ -192,7 +219,8 @@ class Connection(asyncio.Protocol):
         hold = (
             self.write_paused
             or len(self.queue) >= limits.pipelined
-            or (self._asgi is not None and self._asgi.buffered > limits.body_buffer_bytes)
+            or (self._arriving is not None and self._arriving.buffered > limits.body_buffer_bytes)
+            or (self._input == _KEPT and len(self._backlog) > limits.body_buffer_bytes)
         )
         if hold == self._held or transport.is_closing():
             return
@@ -204,7 +232,7 @@ class Connection(asyncio.Protocol):
         if self._stage != _AWAIT_REQUEST:
             self.read_deadline = self._monotonic() + limits.body_seconds
         transport.resume_reading()
-        if self._backlog:
+        if self._backlog and self._input != _KEPT:
             self.shared.loop.call_soon(self._read_backlog)
 
     # What the reader tells (RequestSink).
@@ -226,16 +254,26 @@ class Connection(asyncio.Protocol):
             self._handler = handler
             return shared.limits.hot_body_bytes
         assert self._transport is not None
-        self._asgi = exchange = AsgiExchange(self, self._transport, request, scheme)
+        exchange: AsgiExchange | DirectExchange
+        direct = shared.find_direct(request.method, request.path)
+        if direct is None:
+            exchange, limit = (
+                AsgiExchange(self, self._transport, request, scheme),
+                shared.limits.app_body_bytes,
+            )
+        else:
+            exchange, limit = DirectExchange(self, request, direct), shared.limits.direct_body_bytes
+            self._reader.stops_at_upgrade = request.upgrade is not None and request.content_length == 0
+        self._arriving = exchange
         self.queue.append(exchange)
         if self.queue[0] is exchange:
             exchange.lead()
-        return shared.limits.app_body_bytes
+        return limit
 
     def part(self, data: bytes) -> None:
         request = self._request
-        if self._asgi is not None:
-            self._asgi.feed(data)
+        if self._arriving is not None:
+            self._arriving.feed(data)
         elif not request.body:
             request.body = data
         elif self._parts is None:
@@ -247,10 +285,11 @@ class Connection(asyncio.Protocol):
         request = self._request
         self._stage = _AWAIT_REQUEST
         if not request.keep_alive:
-            self._input_over = True
-        if self._asgi is not None:
-            self._asgi.end()
-            self._asgi = None
+            self._input = _OVER
+        arrived = self._arriving
+        if arrived is not None:
+            self._arriving = None
+            arrived.end()
             return
         if self._parts is not None:
             request.body = b"".join(self._parts)
@@ -290,7 +329,7 @@ class Connection(asyncio.Protocol):
             self._flush(self._monotonic())
 
     def _end_after_this(self) -> None:
-        self._input_over = self._closing = True
+        self._input, self._closing = _OVER, True
         for exchange in self.queue:
             exchange.lost()
         self.queue.clear()
@@ -318,7 +357,7 @@ class Connection(asyncio.Protocol):
 
     def _close(self, transport: asyncio.Transport, now: float) -> None:
         """Close; after a refusal linger, since to close over unread bytes destroys the answer on its way."""
-        self._input_over = True
+        self._input = _OVER
         if not self._lingers:
             transport.close()
             return
@@ -332,22 +371,60 @@ class Connection(asyncio.Protocol):
 
     def _refuse(self, refused: RequestRefused) -> None:
         """Answer what cannot be handled, after the answers that are still due, and end the connection."""
-        if self._input_over:
+        if self._input == _OVER:
             return  # what follows a `connection: close` is nobody's request
-        self._input_over = self._lingers = True
+        self._input, self._lingers = _OVER, True
         self._reader.mid_message = False
-        asgi, self._asgi = self._asgi, None
+        arriving, self._arriving = self._arriving, None
         answer = self.shared.heads.whole(
             refused.status, error_body(refused.code, refused.message), JSON, CLOSE, head_only=False
         )
-        if asgi is None:
+        if arriving is None:
             self.queue.append(Refusal(answer))
-        elif not asgi.refuse(answer):
+        elif not arriving.refuse(answer):
             self.abort()
             return
-        elif asgi not in self.queue:
+        elif arriving not in self.queue:
             self._closing = True
         self.advance()
+
+    # Leaving.
+
+    def hand_over(self, protocol: TakenOver, head: bytes) -> asyncio.Transport:
+        """Write what is due, then `head`; from here on the connection is `protocol`'s."""
+        transport = self._transport
+        assert transport is not None
+        self._heir = protocol
+        transport.write(b"".join((*self._out, head)))
+        early, paused = self._backlog if self._input == _KEPT else b"", self.write_paused
+        if self._held:
+            transport.resume_reading()
+        self.queue.popleft()
+        self._let_go()
+        protocol.occupy(self.shared.places)
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        if paused:
+            protocol.pause_writing()
+        if early:
+            # Later, so that who takes over is ready; and nothing that comes then may overtake it.
+            transport.pause_reading()
+            self.shared.loop.call_soon(_pass_on, transport, protocol, early)
+        return transport
+
+    def _let_go(self) -> None:
+        self._transport = None
+        self._input = _OVER
+        self._backlog = b""
+        self._out.clear()
+        self.shared.connections.discard(self)
+        self._reader.close()
+        for exchange in self.queue:
+            exchange.lost()
+        self.queue.clear()
+        if self._arriving is not None:
+            self._arriving.lost()
+        self._wake_writers()
 
     # For the server and for exchanges that stream.
 
@@ -392,3 +469,9 @@ class Connection(asyncio.Protocol):
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
+
+
+def _pass_on(transport: asyncio.Transport, protocol: TakenOver, early: bytes) -> None:
+    if not transport.is_closing():
+        transport.resume_reading()
+        protocol.data_received(early)

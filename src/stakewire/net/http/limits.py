@@ -17,6 +17,7 @@ class HttpLimits:
     header_bytes: int = 16 * 1024
     header_fields: int = 100
     hot_body_bytes: int = 64 * 1024
+    direct_body_bytes: int = 128 * 1024
     app_body_bytes: int = 1024 * 1024
     header_seconds: float = 10.0
     body_seconds: float = 10.0

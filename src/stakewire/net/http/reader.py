@@ -7,7 +7,7 @@ on: sizes, exactly one Host, exactly one framing of the body.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 import httptools
 
@@ -28,12 +28,21 @@ class RequestSink(Protocol):
         """The request that began last is complete."""
 
 
+class Upgrade(Exception):
+    """A request that asks to upgrade is complete; `rest` came behind it and is nobody's yet."""
+
+    def __init__(self, rest: bytes) -> None:
+        super().__init__()
+        self.rest = rest
+
+
 class RequestReader:
     """Feeds on whatever arrived and tells a sink; one per connection, for its whole life.
 
     Attributes:
         mid_message: a request has begun and is not complete.
         in_header: its header is not complete.
+        stops_at_upgrade: set by the sink in `begin` if this request's route can upgrade: `feed` ends with it.
     """
 
     __slots__ = (
@@ -51,6 +60,7 @@ class RequestReader:
         "_target",
         "in_header",
         "mid_message",
+        "stops_at_upgrade",
     )
 
     def __init__(self, sink: RequestSink, limits: HttpLimits) -> None:
@@ -64,6 +74,7 @@ class RequestReader:
         self._fed = self._body_size = self._body_limit = self._raw_left = 0
         self.mid_message = False
         self.in_header = False
+        self.stops_at_upgrade = False
         self._parser: httptools.HttpRequestParser | None = httptools.HttpRequestParser(self)
 
     def feed(self, data: bytes) -> None:
@@ -71,6 +82,7 @@ class RequestReader:
 
         Raises:
             RequestRefused: the peer is at fault; nothing may be fed afterwards.
+            Upgrade: a request that asks to upgrade is complete, and `stops_at_upgrade` was set for it.
         """
         if self._raw_left:
             data = self._feed_raw(data)
@@ -81,8 +93,11 @@ class RequestReader:
             try:
                 parser.feed_data(data)
             except httptools.HttpParserUpgrade as pause:
-                # We speak HTTP/1.1 only and answer as if no upgrade had been asked for.
+                # Unless its route can upgrade, the request is answered as if it had not asked.
                 data = self._feed_raw(data[pause.args[0] :])
+                if self.stops_at_upgrade:
+                    self.stops_at_upgrade = False
+                    raise Upgrade(data) from None
                 continue
             except httptools.HttpParserError as error:
                 refused = self._refused
@@ -109,8 +124,9 @@ class RequestReader:
         return rest
 
     def close(self) -> None:
-        """Forget the parser, whose callbacks make a reference cycle with this object."""
+        """Forget the parser and the sink, so that no cycle of references keeps them; read nothing more."""
         self._parser = None
+        self._begin = self._part = self._end = _nobody_is_told
 
     def _check_overhead(self, fed: int) -> None:
         """Bound what the parser holds back: half a header, or the framing and trailers of a chunked body."""
@@ -176,7 +192,8 @@ class RequestReader:
 
     def _head(self) -> Request:
         parser = self._parser
-        assert parser is not None
+        if parser is None:
+            raise RequestRefused(400, "BAD_REQUEST", "this connection has left HTTP")
         request = Request()
         headers = request.headers = self._headers
         self._headers = []  # what follows the body's last chunk is no header of the request
@@ -225,6 +242,10 @@ class RequestReader:
         if length is None:
             raise RequestRefused(400, "BAD_REQUEST", "a request to upgrade has no chunked body")
         self._raw_left = length
+
+
+def _nobody_is_told(*_: object) -> NoReturn:
+    raise RequestRefused(400, "BAD_REQUEST", "this connection has left HTTP")
 
 
 def _too_large(limit: int) -> RequestRefused:

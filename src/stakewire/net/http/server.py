@@ -13,17 +13,23 @@ from stakewire.clock import Clock
 from stakewire.net.http.connection import Connection
 from stakewire.net.http.lifespan import Lifespan
 from stakewire.net.http.limits import HttpLimits
-from stakewire.net.http.shared import AsgiApp, FindHot, Shared
+from stakewire.net.http.shared import AsgiApp, DirectHandler, FindDirect, FindHot, Shared
 from stakewire.net.proxy import Network, TrustedProxies
 
 log = structlog.get_logger("stakewire.net.http")
+
+
+def _no_direct_routes(method: str, path: str) -> DirectHandler | None:
+    return None
 
 
 class HttpServer:
     """Serves HTTP/1.1 on sockets that were bound before (`stakewire.net.sockets.bind`).
 
     `find_hot(method, path)` is asked for every request; where it knows a handler, the request is
-    read completely and handed over in one call. All others go to `app`, with streams both ways.
+    read completely and handed over in one call. Then `find_direct` is asked, whose handlers get the complete
+    request, too, and may answer later, with headers of their own, or take the connection over; those
+    connections are theirs to end at a stop. All others go to `app`, with streams both ways.
     """
 
     def __init__(
@@ -31,12 +37,14 @@ class HttpServer:
         *,
         app: AsgiApp,
         find_hot: FindHot,
+        find_direct: FindDirect = _no_direct_routes,
         limits: HttpLimits,
         trusted_proxies: Sequence[Network],
         clock: Clock,
     ) -> None:
         self._app = app
         self._find_hot = find_hot
+        self._find_direct = find_direct
         self._limits = limits
         self._proxies = TrustedProxies(trusted_proxies)
         self._clock = clock
@@ -47,8 +55,8 @@ class HttpServer:
 
     @property
     def open_connections(self) -> int:
-        """How many clients are connected now."""
-        return len(self._shared.connections) if self._shared else 0
+        """How many clients are connected now, taken-over connections included."""
+        return self._shared.open_connections() if self._shared else 0
 
     async def start(self, sock: socket.socket, ssl_context: ssl.SSLContext | None = None) -> None:
         """Listen on `sock`; the first call also starts the app. Call again for a further socket.
@@ -61,6 +69,7 @@ class HttpServer:
             shared = Shared(
                 app=self._app,
                 find_hot=self._find_hot,
+                find_direct=self._find_direct,
                 limits=self._limits,
                 proxies=self._proxies,
                 clock=self._clock,

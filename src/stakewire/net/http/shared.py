@@ -10,10 +10,12 @@ from stakewire.clock import Clock
 from stakewire.net.http.limits import HttpLimits
 from stakewire.net.http.request import Request
 from stakewire.net.http.response import Heads
+from stakewire.net.http.takeover import Places
 from stakewire.net.proxy import TrustedProxies
 
 if TYPE_CHECKING:
     from stakewire.net.http.connection import Connection
+    from stakewire.net.http.direct import DirectExchange
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -38,8 +40,16 @@ FindHot = Callable[[str, str], HotHandler | None]
 """Given method and raw path, the handler of a hot route, or None: then the ASGI app answers."""
 
 
+DirectHandler = Callable[[Request, "DirectExchange"], None]
+"""Takes a complete request of a direct route when its turn has come; must not block, answers now or later."""
+
+FindDirect = Callable[[str, str], DirectHandler | None]
+"""Given method and raw path, the handler of a direct route, or None."""
+
+
 class Exchange(Protocol):
-    """A request that waits for its answer in the connection's queue: HotExchange, AsgiExchange, Refusal."""
+    """A request that waits for its answer in the connection's queue: HotExchange, DirectExchange,
+    AsgiExchange, Refusal."""
 
     @property
     def answer(self) -> bytes | None: ...
@@ -57,6 +67,7 @@ class Shared:
 
     Attributes:
         connections: the open ones, refused ones that still linger included.
+        places: how many connections other protocols have taken over.
         stopping: no further request is read; every answer says `connection: close`.
         state: what the app's lifespan put there for its requests.
     """
@@ -65,10 +76,12 @@ class Shared:
         "app",
         "clock",
         "connections",
+        "find_direct",
         "find_hot",
         "heads",
         "limits",
         "loop",
+        "places",
         "proxies",
         "state",
         "stopping",
@@ -80,6 +93,7 @@ class Shared:
         *,
         app: AsgiApp,
         find_hot: FindHot,
+        find_direct: FindDirect,
         limits: HttpLimits,
         proxies: TrustedProxies,
         clock: Clock,
@@ -87,12 +101,18 @@ class Shared:
     ) -> None:
         self.app = app
         self.find_hot = find_hot
+        self.find_direct = find_direct
         self.limits = limits
         self.proxies = proxies
         self.clock = clock
         self.loop = loop
         self.heads = Heads(clock.now())
         self.connections: set[Connection] = set()
+        self.places = Places()
         self.tasks: set[asyncio.Task[None]] = set()
         self.state: dict[str, Any] = {}
         self.stopping = False
+
+    def open_connections(self) -> int:
+        """All clients: those that speak HTTP, and those that another protocol has taken over."""
+        return len(self.connections) + self.places.taken
