@@ -1,0 +1,1 @@
+"""SignalR (ASP.NET Core) without sockets: negotiate, handshake, messages, protocols, stateful reconnect."""
