@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections import deque
 from math import inf
 from typing import Protocol, cast
@@ -403,6 +404,8 @@ class Connection(asyncio.Protocol):
         self._let_go()
         protocol.occupy(self.shared.places)
         transport.set_protocol(protocol)
+        sock = transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.shared.limits.taken_over_send_bytes)
         protocol.connection_made(transport)
         if paused:
             protocol.pause_writing()

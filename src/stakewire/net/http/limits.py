@@ -11,6 +11,9 @@ class HttpLimits:
 
     Sizes are bytes, times are seconds. Times are judged by a sweep over the connections, not
     by a timer each, so that a limit may be overstepped by a quarter of itself, one second at most.
+
+    `taken_over_send_bytes` bounds what the kernel keeps for a client that another protocol serves (it allows
+    itself twice as much); such a client may stop reading for good, and there may be thousands.
     """
 
     target_bytes: int = 8 * 1024
@@ -28,6 +31,7 @@ class HttpLimits:
     pipelined: int = 32
     body_buffer_bytes: int = 64 * 1024
     write_buffer_bytes: int = 256 * 1024
+    taken_over_send_bytes: int = 48 * 1024
 
     def sweep_seconds(self) -> float:
         """How often the server looks for connections whose time is over."""
