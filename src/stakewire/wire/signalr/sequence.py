@@ -1,7 +1,7 @@
-"""Stateful reconnect (HubProtocol.md, Ack and Sequence), both ends: what to send again, and what was seen before.
+"""Stateful reconnect (HubProtocol.md, Ack and Sequence), both ends: what to send again, what came before.
 
-Tracked messages (types 1 to 5) are counted from 1 by both ends; the number is not on the wire, so the same frame
-can be sent to many connections.
+Tracked messages (types 1 to 5) are counted from 1 by both ends; the number is not on the wire, so the same
+frame can be sent to many connections.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ class SendLog:
 
     An acknowledgement may come early: the official client acknowledges the highest number it ever saw, also
     while a replay that began below is still under way, and counts on from where that replay is cut off. The
-    next replay must not begin beyond that. So what a replay held is kept until a message *newer than the whole
-    replay* is acknowledged; only then is it known that the replay arrived.
+    next replay must not begin beyond that. So what a replay held is kept until a message newer than all of it
+    is acknowledged; only then is it known that the replay arrived.
     """
 
-    __slots__ = ("_acked", "_frames", "_kept_bytes", "_last", "_max_bytes", "_replayed", "_unacked_bytes")
+    __slots__ = ("_held", "_held_bytes", "_last", "_max_bytes", "_replayed", "_unacked", "_unacked_bytes")
 
     def __init__(self, max_bytes: int = BUFFER_BYTES) -> None:
         """Begin with nothing sent.
@@ -34,12 +34,12 @@ class SendLog:
             max_bytes: of frames not acknowledged, beyond which `full` asks the sender to wait.
         """
         self._max_bytes = max_bytes
-        self._frames: deque[bytes] = deque()  # numbers up to `_last`, without a gap
-        self._last = 0  # number of the message sent last
-        self._acked = 0  # highest number acknowledged
-        self._replayed = 0  # number sent last when the newest replay began
-        self._kept_bytes = 0
+        self._held: deque[bytes] = deque()  # acknowledged, perhaps early
+        self._held_bytes = 0
+        self._unacked: deque[bytes] = deque()  # what follows, up to number `_last`
         self._unacked_bytes = 0
+        self._last = 0  # number of the message sent last
+        self._replayed = 0  # number of the message sent last when the newest replay began
 
     @property
     def full(self) -> bool:
@@ -48,21 +48,22 @@ class SendLog:
 
     @property
     def hopeless(self) -> bool:
-        """More than twice the bound would have to be sent again: end the connection instead of resuming it.
+        """More than twice the bound would have to be sent again: end the connection, do not resume it.
 
-        Only replays cut off one after the other, each with early acknowledgements, lead here.
+        Only replays cut off one after the other, each with early acknowledgements, lead here; or messages
+        sent without heeding `full`.
         """
-        return self._kept_bytes > 2 * self._max_bytes
+        return self._held_bytes + self._unacked_bytes > 2 * self._max_bytes
 
     def sent(self, frame: bytes) -> None:
         """Count a tracked message; call it also while there is no transport: the replay will send it.
 
         Args:
-            frame: as `resume` is to give it back. A later WebSocket may lack compression, so it must not need it.
+            frame: as `resume` is to give it back. The next WebSocket may be without compression, so it must
+                not be compressed.
         """
         self._last += 1
-        self._frames.append(frame)
-        self._kept_bytes += len(frame)
+        self._unacked.append(frame)
         self._unacked_bytes += len(frame)
 
     def acked(self, sequence_id: int) -> None:
@@ -73,19 +74,21 @@ class SendLog:
         """
         if sequence_id > self._last:
             raise ProtocolError("more messages were acknowledged than were sent")
-        frames = self._frames
-        first = self._last - len(frames) + 1
-        for number in range(max(first, self._acked + 1), sequence_id + 1):
-            self._unacked_bytes -= len(frames[number - first])
-        self._acked = max(self._acked, sequence_id)
+        unacked, held = self._unacked, self._held
+        for _ in range(self._last - len(unacked), sequence_id):
+            frame = unacked.popleft()
+            self._unacked_bytes -= len(frame)
+            held.append(frame)
+            self._held_bytes += len(frame)
         if sequence_id > self._replayed:
-            for _ in range(first, sequence_id + 1):
-                self._kept_bytes -= len(frames.popleft())
+            held.clear()
+            self._held_bytes = 0
 
     def resume(self) -> tuple[int, list[bytes]]:
         """On a new transport: the number to send as Sequence, then what to send after it, in order."""
         self._replayed = self._last
-        return self._last - len(self._frames) + 1, list(self._frames)
+        frames = [*self._held, *self._unacked]
+        return self._last - len(frames) + 1, frames
 
 
 class ReceiveLog:
@@ -97,8 +100,8 @@ class ReceiveLog:
         """Begin with nothing received."""
         self._next = 1  # number of the tracked message that comes next
         self._latest = 0  # highest number seen
+        self._acked = 0  # what `take_ack` gave last
         self._awaits_sequence = False
-        self._acked = 0  # what `take_ack` gave last on this transport
 
     def reconnected(self) -> None:
         """A new transport: everything is ignored until the peer's Sequence."""
@@ -128,8 +131,8 @@ class ReceiveLog:
         if sequence_id > self._next:
             raise ProtocolError("the Sequence is beyond the messages that were received")
         self._next = max(sequence_id, 1)
+        self._acked = self._next - 1
         self._awaits_sequence = False
-        self._acked = 0
 
     def received(self) -> bool:
         """Count a tracked message; False if it was seen before."""
@@ -146,7 +149,7 @@ class ReceiveLog:
         Never beyond what the current replay has brought, though more was seen before: see `SendLog`.
         """
         received = self._next - 1
-        if self._awaits_sequence or received <= self._acked:
+        if self._awaits_sequence or received == self._acked:
             return None
         self._acked = received
         return received
