@@ -163,9 +163,10 @@ class Settings(BaseModel):
     sportsbook: SportsbookSettings = SportsbookSettings()
     site: SiteSettings = SiteSettings()
 
-    def side_database_url(self, side: Literal["wallet", "sportsbook"]) -> str | None:
-        """The side's own database, else the common one; none means the embedded one."""
-        return getattr(self, side).database_url or self.database_url
+    def side_database_url(self, side: Literal["wallet", "sportsbook", "hub"]) -> str | None:
+        """The side's own database, else the common one, which is the hub's; none means the embedded one."""
+        own = None if side == "hub" else getattr(self, side).database_url
+        return own or self.database_url
 
 
 SECTIONS: Mapping[str, type[Listener]] = {

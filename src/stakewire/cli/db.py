@@ -19,16 +19,22 @@ FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The copy, in
 SideOption = Annotated[
     Literal["wallet", "sportsbook"] | None, typer.Option("--side", help="Only this side; both by default.")
 ]
+SchemaOption = Annotated[
+    Literal["wallet", "sportsbook", "hub"] | None,
+    typer.Option(
+        "--side", help="Only this side, or `hub`: messages between a hub's processes. All by default."
+    ),
+]
 
 
 @command(app, "migrate")
-async def migrate_command(ctx: Context, side: SideOption = None) -> None:
+async def migrate_command(ctx: Context, side: SchemaOption = None) -> None:
     """Apply what is missing; safe to run again, and from two places at once."""
     from stakewire.postgres.connect import check_durability, connected
     from stakewire.postgres.migrate import migrate
 
     done = []
-    for one in _sides(side):
+    for one in _schemas(ctx, side):
         async with (
             embedded_or_outside(ctx.settings, one, make=True) as address,
             connected(address, application_name=_NAME) as conn,
@@ -41,13 +47,13 @@ async def migrate_command(ctx: Context, side: SideOption = None) -> None:
 
 
 @command(app, "check")
-async def check_command(ctx: Context, side: SideOption = None) -> None:
+async def check_command(ctx: Context, side: SchemaOption = None) -> None:
     """Say what differs from this program, or would lose money; exit 7 if anything does."""
     from stakewire.postgres.connect import check_durability, connected
     from stakewire.postgres.migrate import check
 
     problems: list[str] = []
-    for one in _sides(side):
+    for one in _schemas(ctx, side):
         async with (
             embedded_or_outside(ctx.settings, one) as address,
             connected(address, application_name=_NAME) as conn,
@@ -93,7 +99,7 @@ async def restore_command(ctx: Context, file: FileArgument, side: SideOption = N
     ):
         await check_durability(conn)
         restored = await restore(conn, address, sides, file)
-        for one in restored:
+        for one in restored if side else (*restored, *_without_copy(ctx)):
             await migrate(conn, one)
     ctx.out(
         {"file": str(file), "sides": restored},
@@ -105,13 +111,22 @@ _NAME = "stakewire db"
 
 
 def _in_one_place(ctx: Context, side: Side | None) -> tuple[Side, ...]:
-    sides = _sides(side)
+    """The sides to copy, all in one database; the hub's messages matter for seconds, and are not copied."""
+    sides = tuple(one for one in _schemas(ctx, side) if one != "hub")
     if len({ctx.settings.side_database_url(one) for one in sides}) > 1:
         raise InvalidInput("the sides have a database each; name one with --side")
     return sides
 
 
-def _sides(side: Side | None) -> tuple[Side, ...]:
+def _schemas(ctx: Context, side: Side | None) -> tuple[Side, ...]:
+    """The schema named, or all; the hub's only where the sides share a database, which is its too."""
     from stakewire.postgres.connect import SIDES
 
-    return SIDES if side is None else (side,)
+    if side is not None:
+        return (side,)
+    places = {ctx.settings.side_database_url(one) for one in SIDES}
+    return SIDES if len(places) == 1 else tuple(one for one in SIDES if one != "hub")
+
+
+def _without_copy(ctx: Context) -> tuple[Side, ...]:
+    return tuple(one for one in _schemas(ctx, None) if one == "hub")

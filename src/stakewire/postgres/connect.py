@@ -11,8 +11,8 @@ import asyncpg
 
 from stakewire.errors import ConfigError, Unavailable
 
-Side = Literal["wallet", "sportsbook"]
-SIDES: tuple[Side, ...] = ("wallet", "sportsbook")
+Side = Literal["wallet", "sportsbook", "hub"]
+SIDES: tuple[Side, ...] = ("wallet", "sportsbook", "hub")
 
 LEAST_SERVER = 15
 STATEMENT_TIMEOUT_MS = 30_000

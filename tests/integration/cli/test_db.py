@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from stakewire.postgres.connect import connected
+from stakewire.postgres.connect import SIDES, connected
 from stakewire.postgres.embedded import EmbeddedPostgres
 from stakewire.postgres.migrate import migrations
 
@@ -40,13 +40,13 @@ async def empty(postgres: EmbeddedPostgres) -> str:
 
 
 def test_check_names_what_is_missing_and_migrate_mends_it(empty: str, tmp_path: Path) -> None:
-    """First two problems (exit 7), then every file applied once, then nothing to do and nothing wrong."""
+    """First three problems (exit 7), then every file applied once, then nothing to do and nothing wrong."""
     code, doc, _ = _db("check", "--database-url", empty, cwd=tmp_path)
-    assert (code, len(doc["problems"])) == (7, 2)
+    assert (code, len(doc["problems"])) == (7, 3)
     code, doc, _ = _db("migrate", "--database-url", empty, cwd=tmp_path)
     assert code == 0
     assert [(one["side"], one["number"]) for one in doc["applied"]] == [
-        (side, migration.number) for side in ("wallet", "sportsbook") for migration in migrations(side)
+        (side, migration.number) for side in SIDES for migration in migrations(side)
     ]
     assert _db("migrate", "--database-url", empty, cwd=tmp_path) == (0, {"applied": []}, "")
     assert _db("check", "--database-url", empty, cwd=tmp_path) == (0, {"problems": []}, "")

@@ -1,0 +1,1 @@
+"""Messages between the processes of a hub, on PostgreSQL: `hub.channel` and `hub.message`."""

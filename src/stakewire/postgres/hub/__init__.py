@@ -1,0 +1,1 @@
+"""The schema of hubs that run in several processes."""
