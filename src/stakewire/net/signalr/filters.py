@@ -54,9 +54,7 @@ class HubFilter:
         """Around `Hub.on_connected`: raising refuses the connection."""
         await proceed()
 
-    async def on_disconnected(
-        self, hub: Hub, error: str | None, proceed: Proceed
-    ) -> None:
+    async def on_disconnected(self, hub: Hub, error: str | None, proceed: Proceed) -> None:
         """Around `Hub.on_disconnected`."""
         await proceed()
 
