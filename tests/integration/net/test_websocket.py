@@ -1,4 +1,4 @@
-"""WebSockets on real sockets: messages, pings, both ways of closing, peers that break rules or do not read."""
+"""WebSockets on real sockets: messages, pings, both ways of closing, rules broken, readers that stop."""
 
 from __future__ import annotations
 
