@@ -31,11 +31,17 @@ class HubOptions:
         send_stall_seconds: a client whose transport holds unsent bytes for so long is closed.
         close_seconds: how long a closing connection may take to send what it still has to.
         max_message_bytes: of one incoming hub message; the handshake included.
+        max_batch_bytes: of one WebSocket message or POST, either of which may hold many hub messages.
         max_unsent_bytes: of outgoing bytes that a client has not taken; beyond, it is closed.
         max_connections: open and negotiated ones together; beyond, 503.
         max_negotiated: negotiated ones that no transport has claimed yet; beyond, the oldest is forgotten.
         max_waiting_posts: POSTs of one connection that wait for their turn; beyond, 429.
         max_parallel_invocations: of one client; the others wait for their turn, streams do not count.
+        max_waiting_invocations: of one client; from then on reading from it is held until its turn comes.
+        max_streams: of one client at the same time, in both directions; one more is refused.
+        max_groups: that one connection can be in.
+        max_client_results: calls of one client's methods that may wait for their results.
+        client_result_seconds: a client that was asked for a result must answer in, unless the call says.
         stateful_reconnect: connections survive the loss of their WebSocket if the client asks for it.
         stateful_buffer_bytes: of sent messages kept until the client acknowledges them.
         detailed_errors: texts of exceptions reach the client; for development only.
@@ -55,11 +61,17 @@ class HubOptions:
     send_stall_seconds: float = 10.0
     close_seconds: float = 5.0
     max_message_bytes: int = 32 * 1024
+    max_batch_bytes: int = 128 * 1024
     max_unsent_bytes: int = 256 * 1024
     max_connections: int = 20_000
     max_negotiated: int = 16_384
     max_waiting_posts: int = 16
     max_parallel_invocations: int = 1
+    max_waiting_invocations: int = 64
+    max_streams: int = 100
+    max_groups: int = 1_000
+    max_client_results: int = 100
+    client_result_seconds: float = 30.0
     stateful_reconnect: bool = False
     stateful_buffer_bytes: int = 100_000
     detailed_errors: bool = False
@@ -81,6 +93,7 @@ class HubOptions:
 _POSITIVE = (
     *("keep_alive_seconds", "client_timeout_seconds", "handshake_seconds", "disconnect_seconds"),
     *("poll_seconds", "send_stall_seconds", "close_seconds"),
-    *("max_message_bytes", "max_unsent_bytes", "max_connections", "max_negotiated"),
+    *("max_message_bytes", "max_batch_bytes", "max_unsent_bytes", "max_connections", "max_negotiated"),
     *("max_waiting_posts", "max_parallel_invocations", "stateful_buffer_bytes"),
+    *("max_waiting_invocations", "max_streams", "max_groups", "max_client_results", "client_result_seconds"),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from urllib.parse import unquote_plus
 
-Headers = Sequence[tuple[bytes, bytes]]
+HeaderLines = Sequence[tuple[bytes, bytes]]
 
 
 class HubRequest:
@@ -23,7 +23,7 @@ class HubRequest:
     __slots__ = ("_parameters", "body", "headers", "method", "path", "peer", "query")
 
     def __init__(
-        self, method: str, path: str, query: str, headers: Headers, body: bytes = b"", peer: str = ""
+        self, method: str, path: str, query: str, headers: HeaderLines, body: bytes = b"", peer: str = ""
     ) -> None:
         self.method = method
         self.path = path
