@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, Generic, TypeVar, cast
 
 import msgspec
 
@@ -69,15 +69,18 @@ class RecordingConnection:
             self.sent.append(msgspec.json.decode(data[:-1]))
 
 
-class HubBench:
+H = TypeVar("H", bound=Hub)
+
+
+class HubBench(Generic[H]):
     """One hub class, its dispatcher, and as many connections as a test wants."""
 
     def __init__(
         self,
-        hub: type[Hub],
+        hub: type[H],
         *,
         filters: tuple[Filter, ...] = (),
-        provide: Callable[[type[Hub]], Hub] = lambda cls: cls(),
+        provide: Callable[[type[H]], H] = lambda cls: cls(),
         **options: Any,
     ) -> None:
         self.options = HubOptions(**options)

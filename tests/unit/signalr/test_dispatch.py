@@ -184,9 +184,9 @@ class Turns(Hub):
         return name
 
 
-def turns(**options: Any) -> tuple[HubBench, asyncio.Event, list[str]]:
+def turns(**options: Any) -> tuple[HubBench[Turns], asyncio.Event, list[str]]:
     gate, log = asyncio.Event(), list[str]()
-    return HubBench(Turns, provide=lambda cls: cls(gate, log), **options), gate, log  # type: ignore[call-arg]
+    return HubBench(Turns, provide=lambda cls: cls(gate, log), **options), gate, log
 
 
 @pytest.mark.parametrize("parallel", [1, 2])
@@ -215,7 +215,7 @@ async def test_too_many_waiting_calls_hold_reading() -> None:
         bench.invoke(connection, "Wait", "x", number=str(number))
     assert not connection.held
     bench.invoke(connection, "Wait", "x", number="4")
-    assert connection.held
+    await until(lambda: connection.held)
     gate.set()
     assert (await bench.completion(connection, "4"))["result"] == "x"
     assert not connection.held

@@ -82,6 +82,12 @@ def error_text(method: HubMethod, error: Exception, *, detailed: bool) -> str:
     return f"{text} {type(error).__name__}: {error}" if detailed else text
 
 
+def refusal_text(error: Exception) -> str:
+    """What a client is told that a hub does not take."""
+    text = "Connection closed with an error."
+    return f"{text} HubException: {error}" if isinstance(error, HubError) else text
+
+
 def unknown_method(target: str) -> str:
     """No method has this name."""
     return f"Unknown hub method '{target}'"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import structlog
 
@@ -15,6 +15,7 @@ from stakewire.net.signalr.calls import (
     bind,
     check_policies,
     error_text,
+    refusal_text,
     unknown_method,
     wrong_kind,
 )
@@ -46,7 +47,10 @@ from stakewire.wire.signalr.messages import (
 log = structlog.get_logger("stakewire.net.signalr")
 
 
-class HubDispatcher:
+H = TypeVar("H", bound=Hub)
+
+
+class HubDispatcher(Generic[H]):
     """The `Dispatcher` of one hub class: plain calls in turn, streams beside them.
 
     A task exists only while a call runs. `filters` go around every call, the first one outermost.
@@ -54,14 +58,14 @@ class HubDispatcher:
 
     def __init__(
         self,
-        hub: type[Hub],
+        hub: type[H],
         *,
         options: HubOptions,
         members: Members,
         sessions: Sessions,
         post: Post,
         groups: Groups,
-        provide: Callable[[type[Hub]], Hub],
+        provide: Callable[[type[H]], H],
         filters: Sequence[Filter] = (),
     ) -> None:
         """Read the hub class.
@@ -76,6 +80,7 @@ class HubDispatcher:
         self._sessions = sessions
         self._post = post
         self._groups = groups
+        self._hub = hub
         self._provide = provide
         self._filters = filters
         self._call_filtered = around_invocations(filters)
@@ -93,7 +98,7 @@ class HubDispatcher:
     # What CORE calls.
 
     def connected(self, connection: HubConnection) -> Awaitable[None] | None:
-        """The connection can be reached from now on; raises what its hub refuses it with."""
+        """The connection can be reached from now on, unless its hub refuses it."""
         if self._cares_for_connect:
             return self._connect(connection)
         self._members.add(connection)
@@ -144,6 +149,9 @@ class HubDispatcher:
             await check_policies(self.description.policies, hub.context)
             self._members.add(connection)
             await run_connected(self._filters, hub)
+        except (HubError, Denied) as refusal:
+            self._members.remove(connection)
+            connection.close(refusal_text(refusal))
         except BaseException:
             self._members.remove(connection)
             raise
@@ -161,7 +169,7 @@ class HubDispatcher:
             log.exception("on_disconnected failed", connection=connection.id)
 
     def _new_hub(self, connection: HubConnection) -> Hub:
-        hub = self._provide(self.description.hub)
+        hub = self._provide(self._hub)
         hub.context = HubContext(connection)
         hub.clients = CallerClients(self._post, connection.id)
         hub.groups = self._groups

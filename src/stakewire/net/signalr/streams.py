@@ -133,11 +133,9 @@ async def send_items(
     """
     sent = 0
     try:
-        while not stream.cancelled:
-            try:
-                item = await anext(items)
-            except StopAsyncIteration:
-                return
+        async for item in items:
+            if stream.cancelled:
+                return  # the generator took the cancellation for its own, and went on
             connection.send(StreamItem(invocation_id, item))
             await connection.drained()
             sent += 1
