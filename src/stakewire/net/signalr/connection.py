@@ -182,8 +182,9 @@ class HubConnection:
         """Send one message of types 1 to 5, framed for `variant`, in order.
 
         It waits if the client is slow; one that leaves more than `max_unsent_bytes` is closed, with
-        allowReconnect. With stateful reconnect it is kept until the client acknowledges it, also while there
-        is no transport; a client that lets twice `stateful_buffer_bytes` pile up is closed, too.
+        allowReconnect, unless one message alone is so large. With stateful reconnect it is kept until the
+        client acknowledges it, also while there is no transport; a client that lets twice
+        `stateful_buffer_bytes` pile up is closed, too.
         """
         if self._phase not in (_STARTING, _OPEN):
             return
@@ -193,9 +194,10 @@ class HubConnection:
             stateful.sends.sent(frame)
             too_much = stateful.sends.hopeless
         if link is not None:
+            waited = link.busy
             link.send(frame)
             self.sent_at = self._registry.clock.monotonic()
-            too_much = too_much or (link.busy and link.unsent > self._registry.options.max_unsent_bytes)
+            too_much = too_much or (waited and link.unsent > self._registry.options.max_unsent_bytes)
         if too_much:
             self.close(_TOO_SLOW, allow_reconnect=True, code=_TRY_AGAIN_LATER)
 
@@ -286,6 +288,7 @@ class HubConnection:
         if old is not None:
             old.abort()
         self.link = link
+        self.variant = link.variant(self.protocol)
         self._busy_since = inf
         self._splitter = None
         self._received_at = self.sent_at = self._registry.clock.monotonic()

@@ -32,7 +32,8 @@ class HubOptions:
         close_seconds: how long a closing connection may take to send what it still has to.
         max_message_bytes: of one incoming hub message; the handshake included.
         max_batch_bytes: of one WebSocket message or POST, either of which may hold many hub messages.
-        max_unsent_bytes: of outgoing bytes that a client has not taken; beyond, it is closed.
+        max_unsent_bytes: of outgoing bytes that wait here for a client to take them; beyond, it is closed.
+            The kernel keeps up to 96 KiB besides (`HttpLimits.taken_over_send_bytes`).
         max_connections: open and negotiated ones together; beyond, 503.
         max_negotiated: negotiated ones that no transport has claimed yet; beyond, the oldest is forgotten.
         max_waiting_posts: POSTs of one connection that wait for their turn; beyond, 429.
@@ -62,7 +63,7 @@ class HubOptions:
     close_seconds: float = 5.0
     max_message_bytes: int = 32 * 1024
     max_batch_bytes: int = 128 * 1024
-    max_unsent_bytes: int = 256 * 1024
+    max_unsent_bytes: int = 128 * 1024
     max_connections: int = 20_000
     max_negotiated: int = 16_384
     max_waiting_posts: int = 16
