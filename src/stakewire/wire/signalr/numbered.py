@@ -1,8 +1,8 @@
 """One number that differs per subscriber inside an otherwise shared message: a slot of fixed width.
 
 JSON allows spaces before a number, and MessagePack has integers of fixed width, so everything before and
-after the slot, lengths included, is the same for all. Compressed, the slot is a stored block between two shared
-ones.
+after the slot, lengths included, is the same for all. Compressed, the slot is a stored block between two
+shared ones.
 """
 
 from __future__ import annotations
@@ -47,12 +47,20 @@ class NumberedMessage:
             ValueError: `number` is not between 0 and 4,294,967,295.
             NotWritable: a value in it has no form in the variant's protocol, or the number is not in it once.
         """
-        before, after = self._halves[variant] or self._cut(variant)
+        before, after = self.halves(variant)
         if not 0 <= number <= MAX_NUMBER:
             raise ValueError(f"{number} is not between 0 and {MAX_NUMBER}")
         if variant in _BINARY_SLOT:
             return b"%b%b%b" % (before, number.to_bytes(4, "big"), after)
         return b"%b%10d%b" % (before, number, after)
+
+    def halves(self, variant: Variant) -> tuple[bytes, bytes]:
+        """What stands before and after the slot, the same objects each time; see `slot_maker`.
+
+        Raises:
+            NotWritable: as `frame`.
+        """
+        return self._halves[variant] or self._cut(variant)
 
     def _cut(self, variant: Variant) -> tuple[bytes, bytes]:
         if variant in _BINARY_SLOT:
@@ -74,13 +82,25 @@ class NumberedMessage:
         low = wrap(variant, variant.protocol.write(self._make(msgspec.Raw(b"\xce\x00\x00\x00\x00"))))
         high = wrap(variant, variant.protocol.write(self._make(msgspec.Raw(b"\xce\xff\xff\xff\xff"))))
         difference = int.from_bytes(low, "big") ^ int.from_bytes(high, "big")
-        stop = len(low) - ((difference & -difference).bit_length() - 1) // 8
-        if len(low) != len(high) or difference != MAX_NUMBER << 8 * (len(low) - stop):
+        behind = (
+            (difference & -difference).bit_length() - 1
+        ) // 8  # bytes behind the slot; -1: no difference
+        if len(low) != len(high) or behind < 0 or difference != MAX_NUMBER << 8 * behind:
             raise NotWritable("a numbered message holds its number once")
+        stop = len(low) - behind
         return low[: stop - 4], low[stop:]
 
 
 _BINARY_SLOT: Final = frozenset({Variant.WS_MESSAGEPACK, Variant.POLL_MESSAGEPACK, Variant.RAW_MESSAGEPACK})
+
+
+def slot_maker(variant: Variant) -> Callable[[int], bytes]:
+    """What makes the slot of a number, for those who put the frames together themselves."""
+    return _big_endian if variant in _BINARY_SLOT else b"%10d".__mod__
+
+
+def _big_endian(number: int) -> bytes:
+    return number.to_bytes(4, "big")
 
 
 def _deflate_halves(before: bytes, after: bytes) -> tuple[bytes, bytes]:

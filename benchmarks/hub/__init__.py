@@ -1,0 +1,1 @@
+"""Measurements of the SignalR hub against other servers: one message to many subscribers."""
