@@ -30,6 +30,7 @@ log = structlog.get_logger("stakewire.net.signalr")
 _SWEEP_SECONDS = 1.0
 _JSON, _TEXT, _BINARY = b"application/json", b"text/plain", b"application/octet-stream"
 _NEGOTIATE = "/negotiate"
+_PATHS = frozenset({"", "/", _NEGOTIATE})
 _NO_CACHE = ((b"cache-control", b"no-cache, no-store"), (b"pragma", b"no-cache"))
 _CHALLENGE = ((b"www-authenticate", b"Bearer"),)
 _ALLOW = ((b"allow", b"GET, POST, DELETE, OPTIONS"),)
@@ -71,6 +72,10 @@ class HubEndpoint:
 
     `docs/reference/signalr.md` lists the statuses. Every request is authenticated; those that name a
     connection must come from the user who negotiated it.
+
+    Attributes:
+        path: the hub's, raw, without a slash at its end.
+        connections: what is connected or may still connect.
     """
 
     def __init__(
@@ -91,7 +96,7 @@ class HubEndpoint:
         """
         self.options = options or HubOptions()
         self.connections = Registry(self.options, dispatcher, clock, tokens)
-        self._path = path.rstrip("/")
+        self.path = path.rstrip("/")
         self._clock = clock
         self._authenticate = authenticate
         self._origins = Origins(self.options.allowed_origins)
@@ -99,6 +104,11 @@ class HubEndpoint:
         self._timer: asyncio.TimerHandle | None = None
 
     # Life.
+
+    @property
+    def started(self) -> bool:
+        """It watches over deadlines, or has done so and was stopped."""
+        return self._timer is not None
 
     def start(self) -> None:
         """Begin to watch over deadlines, once a second; from the event loop."""
@@ -141,9 +151,11 @@ class HubEndpoint:
 
     def find_direct(self, method: str, path: str) -> DirectHandler | None:
         """The handler of the project's own HTTP server for a raw path; None if it is not the hub's."""
-        if not path.startswith(self._path) or path[len(self._path) :] not in ("", "/", _NEGOTIATE):
-            return None
-        return self._handle_direct
+        return self._handle_direct if self.serves(path) else None
+
+    def serves(self, path: str) -> bool:
+        """Whether this path is one of the hub's: its own, with or without a slash, and that of negotiation."""
+        return path.startswith(self.path) and path[len(self.path) :] in _PATHS
 
     def _handle_direct(self, request: Request, exchange: DirectExchange) -> None:
         self.handle(DirectHubExchange(request, exchange, self.options))
