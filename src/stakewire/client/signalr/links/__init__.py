@@ -1,0 +1,1 @@
+"""The transports under a session: WebSocket, server-sent events with POST, long polling with POST."""
