@@ -20,6 +20,8 @@ _FIN: Final = 0x80
 _RSV1: Final = 0x40
 _RESERVED: Final = 0x30  # RSV2 and RSV3: no extension of ours gives them a meaning
 _MASKED: Final = 0x80
+_WHOLE_TEXT: Final = _FIN | TEXT
+_WHOLE_BINARY: Final = _FIN | BINARY
 _CONTROL_MAX: Final = 125
 _REASON_MAX: Final = 123
 _CLOSE_CODES: Final = frozenset({*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)})
@@ -121,7 +123,7 @@ class FrameReader:
         """Start at a frame's first byte.
 
         Args:
-            max_message: bytes of a whole message, as sent and again when inflated.
+            max_message: bytes of a whole message; a compressed one may be an eighth longer than that.
             deflate: permessage-deflate was agreed on, without context takeover by the peer.
             require_mask: True for a server; a client refuses what is masked (section 5.1).
         """
@@ -169,7 +171,15 @@ class FrameReader:
                 if start > end:
                     break
                 length = int.from_bytes(data[at + 2 : start], "big")
-            self._check_head(first, second, length)
+            # Nearly every frame is a whole message, uncompressed: no more needs to be asked.
+            whole = (
+                first in (_WHOLE_TEXT, _WHOLE_BINARY)
+                and second & _MASKED == self._mask_bit
+                and length <= self._max_message
+                and self._joined is None
+            )
+            if not whole:
+                self._check_head(first, second, length)
             if second & _MASKED:
                 start += 4
             stop = start + length
@@ -180,7 +190,7 @@ class FrameReader:
             if second & _MASKED and length:
                 payload = mask(payload, data[start - 4 : start])
             at = stop
-            event = self._take(first, payload)
+            event = _message(first, payload) if whole else self._take(first, payload)
             if event is not None:
                 events.append(event)
                 if type(event) is CloseFrame:
@@ -226,7 +236,10 @@ class FrameReader:
             if opcode != CONTINUATION:
                 raise WebSocketError(CloseCode.PROTOCOL_ERROR, "a message began inside another")
             length += len(self._joined)
-        if length > self._max_message:
+        bound = self._max_message
+        if (self._kind if self._joined is not None else first) & _RSV1:
+            bound += bound // 8 + 64  # bytes that do not compress grow by up to an eighth and some heads
+        if length > bound:
             raise WebSocketError(CloseCode.TOO_BIG, f"a message is at most {self._max_message} bytes")
 
     def _take(self, first: int, payload: bytes) -> Event | None:
@@ -238,7 +251,7 @@ class FrameReader:
             return PingFrame(payload) if opcode == PING else PongFrame(payload)
         if opcode != CONTINUATION:
             if first & _FIN:
-                return self._message(first, payload)
+                return self._inflated(first, payload)
             self._joined, self._kind = bytearray(payload), first
             return None
         joined = self._joined
@@ -247,16 +260,18 @@ class FrameReader:
         if not first & _FIN:
             return None
         self._joined = None
-        return self._message(self._kind, bytes(joined))
+        return self._inflated(self._kind, bytes(joined))
 
-    def _message(self, kind: int, data: bytes) -> Text | Binary:
-        if kind & _RSV1:
-            data = inflate_message(data, self._max_message)
-        if kind & 0x0F == BINARY:
-            return Binary(data)
-        if not data.isascii():
-            _check_utf8(data)
-        return Text(data)
+    def _inflated(self, first: int, data: bytes) -> Text | Binary:
+        return _message(first, inflate_message(data, self._max_message) if first & _RSV1 else data)
+
+
+def _message(first: int, data: bytes) -> Text | Binary:
+    if first & 0x0F == BINARY:
+        return Binary(data)
+    if not data.isascii():
+        _check_utf8(data)
+    return Text(data)
 
 
 def _read_close(payload: bytes) -> CloseFrame:
