@@ -145,7 +145,7 @@ async def open_wallet(config: WalletConfig, clock: Clock | None = None) -> Async
     vault = Vault.from_settings(config.master_key, config.data_dir)
     async with (
         _pool(config, "wallet", config.pool_size) as pool,
-        _pool(config, "wallet committer", 1) as committer_pool,
+        _pool(config, "wallet committer", 2) as committer_pool,
     ):
         await _check_schema(pool)
         calendar = await fix_calendar(pool, config.time_zone, clock.now())

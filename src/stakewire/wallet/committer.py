@@ -1,16 +1,17 @@
 """Group commit: requests that wait are decided and committed together, each with its own answer.
 
 No timer: a batch is taken as soon as the one before is durable, so a lone request waits for nobody
-and a flood makes its own batches. A batch is first decided from cached accounts and written with their
-versions checked; when somebody else changed one of them, it is decided again under locks.
+and a flood makes its own batches. A batch is first decided from remembered accounts and written with their
+versions checked; when somebody else changed one of them, it is decided again under locks. Under load the
+next batch is decided while the present one is being written (see `Draft`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from datetime import date
 from typing import NamedTuple
 
@@ -27,16 +28,17 @@ from stakewire.ledger.store import (
     OutcomeUnknown,
     StoreUnavailable,
 )
-from stakewire.ledger.types import UNAVAILABLE, Answer, LedgerRequest, Outcome, PlayerState, TxKey
+from stakewire.ledger.types import UNAVAILABLE, Answer, LedgerRequest, Outcome, PlayerState
 from stakewire.money import Currencies
+from stakewire.wallet.cache import CACHED_PLAYERS, RECENT_IDS, LedgerCache
+from stakewire.wallet.draft import Asked, Draft
 
 MAX_BATCH = 512
 MAX_WAITING = 20_000
-CACHED_PLAYERS = 20_000
 HELD_SECONDS = 0.005
 """How long durable answers may wait for the start of the next batch's write."""
-RECENT_IDS = 50_000
-"""Ids of the last stored transactions that are remembered: nearly every copy comes soon after its first."""
+DRAFT_FROM_SECONDS = 0.002
+"""How long a write takes when it pays to decide the next batch meanwhile; else that only makes it smaller."""
 MAX_ATTEMPTS = 8
 GIVE_UP_SECONDS = 4.0
 """How long a batch is tried; a bet's sender waits 5 s."""
@@ -72,6 +74,7 @@ class Committer:
         currencies: Currencies,
         calendar: Calendar,
         max_batch: int = MAX_BATCH,
+        draft_from_seconds: float = DRAFT_FROM_SECONDS,
         max_waiting: int = MAX_WAITING,
         cached_players: int = CACHED_PLAYERS,
         recent_ids: int = RECENT_IDS,
@@ -84,15 +87,16 @@ class Committer:
         self._currencies = currencies
         self._calendar = calendar
         self._max_batch = max_batch
+        self._draft_from = draft_from_seconds
         self._max_waiting = max_waiting
-        self._cached_players = cached_players
-        self._recent_ids = recent_ids
+        self._cache = LedgerCache(players=cached_players, ids=recent_ids)
         self._guesses = guess
         self._observe = observe
-        self._waiting: deque[tuple[LedgerRequest, Answer]] = deque()
-        self._held: tuple[list[tuple[LedgerRequest, Answer]], list[Outcome]] | None = None
-        self._players: OrderedDict[str, PlayerState] = OrderedDict()
-        self._recent: OrderedDict[TxKey, None] = OrderedDict()
+        self._waiting: deque[Asked] = deque()
+        self._held: tuple[list[Asked], list[Outcome]] | None = None
+        self._draft: Draft | None = None
+        self._drafting: asyncio.Task[None] | None = None
+        self._write_seconds = 0.0
         self._locked = _Run()
         self._look_up_all = _Run()
         self._attempts = 0
@@ -153,18 +157,19 @@ class Committer:
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            if not self._waiting:
+            draft = await self._finished_draft()
+            if draft is None and not self._waiting:
                 if self._stopping:
                     return
                 self._wake = loop.create_future()
                 await self._wake
                 self._wake = None
                 continue
-            batch = self._take()
-            outcomes = await self._settle_reported([request for request, _ in batch])
+            batch = self._take() if draft is None else draft.batch
+            outcomes = await self._settle_reported([request for request, _ in batch], draft)
             self._answer_held()
             self._held = (batch, outcomes)
-            if self._waiting:
+            if self._waiting or self._draft is not None:
                 loop.call_later(HELD_SECONDS, self._answer_held)
             else:
                 self._answer_held()
@@ -181,7 +186,7 @@ class Committer:
             self._held = None
             _answer_all(batch, outcomes)
 
-    def _take(self) -> list[tuple[LedgerRequest, Answer]]:
+    def _take(self) -> list[Asked]:
         waiting = self._waiting
         if len(waiting) <= self._max_batch:
             batch = list(waiting)
@@ -189,11 +194,11 @@ class Committer:
             return batch
         return [waiting.popleft() for _ in range(self._max_batch)]
 
-    async def _settle_reported(self, requests: Sequence[LedgerRequest]) -> list[Outcome]:
+    async def _settle_reported(self, requests: Sequence[LedgerRequest], draft: Draft | None) -> list[Outcome]:
         started = self._clock.monotonic()
         locked = self._locked.left > 0
         self._attempts = 0
-        outcomes = await self._settle(requests, started + GIVE_UP_SECONDS)
+        outcomes = await self._settle(requests, started + GIVE_UP_SECONDS, draft)
         if self._observe is not None:
             unavailable = outcomes.count(UNAVAILABLE)
             seconds = self._clock.monotonic() - started
@@ -204,7 +209,9 @@ class Committer:
                 _log.exception("the report of a batch could not be given")
         return outcomes
 
-    async def _settle(self, requests: Sequence[LedgerRequest], give_up_at: float) -> list[Outcome]:
+    async def _settle(
+        self, requests: Sequence[LedgerRequest], give_up_at: float, draft: Draft | None = None
+    ) -> list[Outcome]:
         """Carry a batch out, however often that takes.
 
         An unknown outcome is settled by deciding the same ids once more on a new connection: those that
@@ -216,13 +223,16 @@ class Committer:
         for _ in range(MAX_ATTEMPTS):
             self._attempts += 1
             try:
+                if draft is not None:
+                    plan, draft = draft.plan(), None
+                    return await self._guessed(plan)
                 if optimistic:
                     return await self._guess(requests, look_up_all=look_up_all)
                 return await self._decide_locked(requests)
             except IdTaken as taken:
                 self._answer_held()
                 _log.debug("batch is decided again: %s", taken)
-                self._forget(requests)
+                self._cache.forget(requests)
                 optimistic = optimistic and not look_up_all
                 look_up_all = True
                 self._look_up_all.begin()
@@ -230,7 +240,7 @@ class Committer:
             except BatchConflict as conflict:
                 self._answer_held()
                 _log.debug("batch is decided again: %s", conflict)
-                self._forget(requests)
+                self._cache.forget(requests)
                 if optimistic:
                     self._locked.begin()
             except BatchRefused as refused:
@@ -239,7 +249,7 @@ class Committer:
             except (OutcomeUnknown, StoreUnavailable) as lost:
                 self._answer_held()
                 _log.warning("batch of %d is looked up again: %s", len(requests), lost)
-                self._forget(requests)
+                self._cache.forget(requests)
                 if not await self._reconnected():
                     break
             except Exception as error:  # a fault of ours; it must cost one request its answer, not all
@@ -257,7 +267,7 @@ class Committer:
         self, requests: Sequence[LedgerRequest], reason: Exception, give_up_at: float
     ) -> list[Outcome]:
         """Part a batch that cannot be carried out, until only the request that is to blame is left out."""
-        self._forget(requests)
+        self._cache.forget(requests)
         if len(requests) == 1:
             asked = requests[0]
             _log.error("operator %d, transaction %r: %s", asked.operator_id, asked.tx_id, reason)
@@ -281,21 +291,41 @@ class Committer:
         is not stored is not checked, so a batch with such an answer looks all its ids up before it gives it.
         """
         moment = self._moment()
-        players, missing = self._cached(requests)
+        players, missing = self._cache.find(requests)
         if missing:
             read = await self._store.read_players(list(missing), self._since(moment))
             players.update((player.user_id, player) for player in read)
-            self._remember(read)
+            self._cache.remember(read)
         plan = await self._resolve(requests, players, moment, look_up_all=look_up_all)
         if not look_up_all and any(outcome.own_id is None for outcome in plan.outcomes):
             plan = await self._resolve(requests, players, moment, look_up_all=True)
-        if not plan.is_empty:
-            asyncio.get_running_loop().call_soon(self._answer_held)
-            await self._store.write(plan)
-        self._adopt(plan)
-        self._locked.went_well()
+        outcomes = await self._guessed(plan)
         if not look_up_all:
             self._look_up_all.went_well()
+        return outcomes
+
+    async def _guessed(self, plan: Plan) -> list[Outcome]:
+        """Write a guess; meanwhile the next batch may be decided, upon the accounts as it leaves them."""
+        if plan.is_empty:
+            self._locked.went_well()
+            return plan.outcomes
+        loop = asyncio.get_running_loop()
+        loop.call_soon(self._answer_held)
+        self._cache.adopt(plan)
+        started = self._clock.monotonic()
+        drafts = None
+        if self._write_seconds >= self._draft_from:
+            drafts = loop.call_later(self._write_seconds / 2, self._begin_draft, plan)
+        try:
+            await self._store.write(plan)
+        except BaseException:
+            self._drop_draft()
+            raise
+        finally:
+            if drafts is not None:
+                drafts.cancel()
+        self._write_seconds += (self._clock.monotonic() - started - self._write_seconds) / 8
+        self._locked.went_well()
         return plan.outcomes
 
     async def _resolve(
@@ -306,22 +336,49 @@ class Committer:
         *,
         look_up_all: bool,
     ) -> Plan:
-        keys = keys_of(requests) if look_up_all else self._suspects(requests)
+        keys = keys_of(requests) if look_up_all else self._cache.suspects(requests)
         known = await self._store.read_known(keys) if keys else ()
         state = BatchState(players, {(tx.operator_id, tx.tx_id): tx for tx in known})
         return resolve(requests, state, moment=moment, ids=self._ids)
 
-    def _suspects(self, requests: Sequence[LedgerRequest]) -> set[TxKey]:
-        """The keys that may well be stored: those of recent transactions, and every rollback's target."""
-        recent = self._recent
-        suspects = set()
-        for asked in requests:
-            key = (asked.operator_id, asked.tx_id)
-            if key in recent:
-                suspects.add(key)
-            if asked.target_id is not None:
-                suspects.add((asked.operator_id, asked.target_id))
-        return suspects
+    def _begin_draft(self, written: Plan) -> None:
+        """A good part of a write is over: begin to decide what waits now."""
+        if self._waiting and not (self._look_up_all.left or self._locked.left):
+            moment = self._moment()
+            self._draft = Draft(self._take(), written, self._cache, moment, self._ids)
+            self._drafting = asyncio.get_running_loop().create_task(self._decide_draft(self._draft, moment))
+
+    async def _decide_draft(self, draft: Draft, moment: Moment) -> None:
+        try:
+            if await draft.decide(self._store.beside, self._since(moment)):
+                return
+        except StoreUnavailable as away:
+            _log.debug("no draft: %s", away)
+        except Exception:  # whose fault it is comes out when the batch is decided in its turn
+            _log.exception("a draft of %d failed", len(draft.batch))
+        self._give_back()
+
+    async def _finished_draft(self) -> Draft | None:
+        """The next batch, decided upon what has been committed by now; None if there is none."""
+        drafting, self._drafting = self._drafting, None
+        if drafting is not None:
+            await drafting
+        if self._draft is not None and not self._draft.grow(self._waiting, self._max_batch):
+            self._give_back()
+        draft, self._draft = self._draft, None
+        return draft
+
+    def _drop_draft(self) -> None:
+        """The write that it was decided upon has failed."""
+        if self._drafting is not None:
+            self._drafting.cancel()
+            self._drafting = None
+        self._give_back()
+
+    def _give_back(self) -> None:
+        draft, self._draft = self._draft, None
+        if draft is not None:
+            self._waiting.extendleft(reversed(draft.batch))
 
     async def _decide_locked(self, requests: Sequence[LedgerRequest]) -> list[Outcome]:
         """Lock the accounts first, then read everything afresh."""
@@ -337,8 +394,8 @@ class Committer:
             plan = resolve(requests, state, moment=moment, ids=self._ids)
             if not plan.is_empty:
                 await held.write(plan)
-        self._remember(players)
-        self._adopt(plan)
+        self._cache.remember(players)
+        self._cache.adopt(plan)
         return plan.outcomes
 
     def _moment(self) -> Moment:
@@ -347,49 +404,6 @@ class Committer:
 
     def _since(self, moment: Moment) -> date:
         return self._calendar.earliest(moment.today)
-
-    def _cached(self, requests: Sequence[LedgerRequest]) -> tuple[dict[str, PlayerState], set[str]]:
-        """Cached players of a batch, and the names that have to be read.
-
-        A player without the account asked for is read again: it may have been opened meanwhile, and no
-        write would notice.
-        """
-        cache = self._players
-        players: dict[str, PlayerState] = {}
-        missing = set()
-        for asked in requests:
-            name = asked.user_id
-            player = cache.get(name)
-            if player is not None and asked.currency in player.accounts:
-                players[name] = player
-            else:
-                missing.add(name)
-        for name in missing:
-            players.pop(name, None)
-        return players, missing
-
-    def _adopt(self, plan: Plan) -> None:
-        """Keep the committed accounts and ids, and nothing that is not committed."""
-        cache, recent = self._players, self._recent
-        for change in plan.accounts.values():
-            player = cache.get(change.user_id)
-            if player is not None:
-                player.accounts[change.new.currency] = change.new
-        for row in plan.transactions:
-            recent[row.operator_id, row.tx_id] = None
-        while len(recent) > self._recent_ids:
-            recent.popitem(last=False)
-
-    def _remember(self, players: Iterable[PlayerState]) -> None:
-        """Cache players that were read; those that have been here longest make room."""
-        for player in players:
-            self._players[player.user_id] = player
-        while len(self._players) > self._cached_players:
-            self._players.popitem(last=False)
-
-    def _forget(self, requests: Sequence[LedgerRequest]) -> None:
-        for asked in requests:
-            self._players.pop(asked.user_id, None)
 
 
 class _Run:
@@ -418,7 +432,7 @@ class _Run:
         self._length = max(self._length // 2, 1)
 
 
-def _answer_all(batch: list[tuple[LedgerRequest, Answer]], outcomes: list[Outcome]) -> None:
+def _answer_all(batch: list[Asked], outcomes: list[Outcome]) -> None:
     for (request, answer), outcome in zip(batch, outcomes, strict=True):
         try:
             answer(outcome)

@@ -290,7 +290,7 @@ async def _verify(
 async def open_desk(
     pool: Pool, *, currencies: Currencies, time_zone: str | None, clock: Clock, tokens: Tokens
 ) -> AsyncIterator[WalletDesk]:
-    """A desk with a committer of its own, for a command; `pool` needs at least two connections.
+    """A desk with a committer of its own, for a command; `pool` needs at least three connections.
 
     Raises:
         ConfigError: `time_zone` is not the one that the ledger counts its days in; None takes the ledger's.

@@ -18,6 +18,7 @@ from tests.integration.wallet.ledger_bench import Bench, add_operators, ask, ope
 
 from stakewire.ledger.batch import Plan
 from stakewire.ledger.types import Decline, Kind, LedgerRequest, Outcome
+from stakewire.postgres.wallet import store
 from stakewire.postgres.wallet.store import PostgresLedger
 from stakewire.wallet.committer import BatchReport
 
@@ -45,7 +46,7 @@ async def cut_at_the_write(
 
 def plant_cut(monkeypatch: pytest.MonkeyPatch, proxy: CutProxy, cut: Cut, *, guess: bool) -> None:
     """Cut at the first write from now on."""
-    write, execute = PostgresLedger.write, PostgresLedger._execute
+    write, execute = PostgresLedger.write, store.Line.execute
     planted: list[int] = []
 
     async def cut_write(self: PostgresLedger, plan: Plan) -> None:
@@ -54,16 +55,17 @@ def plant_cut(monkeypatch: pytest.MonkeyPatch, proxy: CutProxy, cut: Cut, *, gue
             proxy.arm(cut)
         await write(self, plan)
 
-    async def cut_commit(self: PostgresLedger, query: str, *arguments: Any) -> None:
-        await execute(self, query, *arguments)
+    async def cut_commit(self: store.Line, query: str, *arguments: Any, **options: Any) -> str:
+        tag = await execute(self, query, *arguments, **options)
         if "write_batch" in query and not planted:
             planted.append(1)
             proxy.arm(cut)  # the next thing sent is COMMIT
+        return tag
 
     if guess:
         monkeypatch.setattr(PostgresLedger, "write", cut_write)
     else:
-        monkeypatch.setattr(PostgresLedger, "_execute", cut_commit)
+        monkeypatch.setattr(store.Line, "execute", cut_commit)
 
 
 @pytest.mark.parametrize("guess", [True, False], ids=["one statement", "under locks"])
