@@ -23,8 +23,9 @@ COMMANDS = {
     "verify": "verify",
     "sign": "callbacks",  # which puts its other commands under `sportsbook` itself
     "db": "db",
+    "hub": "hub",
 }
-GROUPS = frozenset({"serve", "wallet", "sportsbook", "db"})
+GROUPS = frozenset({"serve", "wallet", "sportsbook", "db", "hub"})
 
 EXIT_CODES = {
     0: "done",

@@ -8,6 +8,7 @@ from typing import Any, Final, Generic, Self, TypeVar
 from stakewire.clock import Clock, SystemClock
 from stakewire.ids import SystemTokens, Tokens
 from stakewire.net.http import DirectHandler
+from stakewire.net.signalr.asgi import HubApp
 from stakewire.net.signalr.auth import Authenticate, anonymous
 from stakewire.net.signalr.backplane import Backplane
 from stakewire.net.signalr.clients import Clients, Post
@@ -152,6 +153,10 @@ class HubServer(Generic[H]):
     def find_direct(self, method: str, path: str) -> DirectHandler | None:
         """The handler of a request for the project's own `HttpServer`; None if it is not this hub's."""
         return self.endpoint.find_direct(method, path)
+
+    def asgi(self) -> HubApp:
+        """The hub as an ASGI application, for somebody's own server; slower (`HubApp` says why)."""
+        return HubApp(self.endpoint, start=self.start, stop=self.stop)
 
     # Topics.
 
