@@ -90,7 +90,7 @@ class JwtAuthenticator:
             wanted["iss"] = {"essential": True, "value": issuer}
         if audience is not None:
             wanted["aud"] = {"essential": True, "value": audience}
-        self._claims = jwt.JWTClaimsRegistry(now=self._seconds, **wanted)
+        self._claims = jwt.JWTClaimsRegistry(self._seconds, 0, **wanted)
         self._jws = JWSRegistry(algorithms=self._algorithms)
         self._room = remembered
         self._remembered: dict[bytes, Principal] = {}
