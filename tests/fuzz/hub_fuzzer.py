@@ -1,4 +1,4 @@
-"""Coverage-guided fuzzing of what reads a hub peer's bytes: WebSocket frames, splitters, messages, handshakes.
+"""Coverage-guided fuzzing of what reads a hub peer's bytes: frames, splitters, messages, handshakes.
 
     python tests/fuzz/hub_fuzzer.py CORPUS_FOLDER -runs=1000000
 

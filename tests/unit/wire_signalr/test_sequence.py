@@ -198,7 +198,7 @@ def run(line: Line, actions: list[tuple[str, int, int]]) -> None:
     line.check()
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(ACTIONS)
 def test_two_of_our_ends_lose_and_double_nothing(actions: list[tuple[str, int, int]]) -> None:
     """Wherever the line is cut, each end gets everything once, in order; in the end nothing is kept."""
@@ -208,7 +208,7 @@ def test_two_of_our_ends_lose_and_double_nothing(actions: list[tuple[str, int, i
         assert end.sends.resume()[1] == []
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(ACTIONS)
 def test_the_official_client_never_has_to_stop(actions: list[tuple[str, int, int]]) -> None:
     """The same against the official client, which acknowledges early: no Sequence is too high for it."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stakewire.wire.signalr import numbered
@@ -61,6 +61,7 @@ def plain(variant: Variant, message: HubMessage) -> bytes:
 
 
 @pytest.mark.parametrize("variant", Variant)
+@settings(max_examples=30)
 @given(st.lists(values, max_size=3), st.integers(1, 200))
 def test_every_variant_is_the_plain_message(variant: Variant, arguments: list[Any], times: int) -> None:
     """What a client unpacks from a shared frame is exactly the message as written for itself."""
@@ -77,6 +78,7 @@ def numbered_of(arguments: list[Any], slot: object, depth: int) -> Invocation:
 
 
 @pytest.mark.parametrize("variant", Variant)
+@settings(max_examples=30)
 @given(
     st.lists(values, max_size=3),
     st.integers(0, 3),

@@ -5,6 +5,7 @@ Longer arrays than we know are read without their tail, and `streamIds` may be m
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final
 
@@ -141,7 +142,7 @@ class MessagePackProtocol:
     def write(self, message: HubMessage) -> bytes:
         """See `HubProtocol.write`."""
         try:
-            record = _ENCODER.encode(_array(message))
+            record = _ENCODER.encode(_ELEMENTS[type(message)](message))
         except (TypeError, ValueError, OverflowError, RecursionError) as wrong:
             raise NotWritable(
                 f"a {type(message).__name__} cannot be written as MessagePack: {wrong}"
@@ -170,33 +171,26 @@ class MessagePackProtocol:
             raise BadArgument(str(wrong)) from None
 
 
-def _array(message: HubMessage) -> list[Any]:
-    """The elements in the order of HubProtocol.md; all of them, as the .NET server sends them."""
-    match message:
-        case messages.Invocation(target, arguments, invocation_id, stream_ids, headers):
-            return [1, headers, invocation_id, target, arguments, stream_ids]
-        case messages.StreamItem(invocation_id, item):
-            return [2, {}, invocation_id, item]
-        case messages.Completion(invocation_id, result, error):
-            if error is not None:
-                return [3, {}, invocation_id, _ERROR, error]
-            return (
-                [3, {}, invocation_id, _VOID]
-                if result is NOTHING
-                else [3, {}, invocation_id, _RESULT, result]
-            )
-        case messages.StreamInvocation(target, arguments, invocation_id, stream_ids, headers):
-            return [4, headers, invocation_id, target, arguments, stream_ids]
-        case messages.CancelInvocation(invocation_id):
-            return [5, {}, invocation_id]
-        case messages.Ping():
-            return [6]
-        case messages.Close(error, allow_reconnect):
-            return [7, error, allow_reconnect]
-        case messages.Ack(sequence_id):
-            return [8, sequence_id]
-        case messages.Sequence(sequence_id):
-            return [9, sequence_id]
+def _completion(message: messages.Completion) -> list[Any]:
+    if message.error is not None:
+        return [3, {}, message.invocation_id, _ERROR, message.error]
+    if message.result is NOTHING:
+        return [3, {}, message.invocation_id, _VOID]
+    return [3, {}, message.invocation_id, _RESULT, message.result]
+
+
+_ELEMENTS: Final[dict[type[Any], Callable[[Any], list[Any]]]] = {
+    messages.Invocation: lambda m: [1, m.headers, m.invocation_id, m.target, m.arguments, m.stream_ids],
+    messages.StreamItem: lambda m: [2, {}, m.invocation_id, m.item],
+    messages.Completion: _completion,
+    messages.StreamInvocation: lambda m: [4, m.headers, m.invocation_id, m.target, m.arguments, m.stream_ids],
+    messages.CancelInvocation: lambda m: [5, {}, m.invocation_id],
+    messages.Ping: lambda m: [6],
+    messages.Close: lambda m: [7, m.error, m.allow_reconnect],
+    messages.Ack: lambda m: [8, m.sequence_id],
+    messages.Sequence: lambda m: [9, m.sequence_id],
+}
+"""What to write, in the order of HubProtocol.md: all of it, as .NET does, since some clients count on it."""
 
 
 def _is_of_later_type(record: bytes) -> bool:
