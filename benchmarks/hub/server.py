@@ -16,11 +16,12 @@ from benchmarks.hub.peers import tick
 from stakewire.clock import SystemClock
 from stakewire.net.http import HttpLimits, HttpServer
 from stakewire.net.signalr import Hub, HubOptions, HubServer
-from stakewire.net.signalr.sending import WRITING
+from stakewire.net.signalr.sending import DIRECT, WRITING
 from stakewire.net.signalr.topics import StateTopic
 from stakewire.net.sockets import bind
 
 CONNECTIONS = 15_000
+SENDERS = {sender.name: sender for sender in (DIRECT, WRITING)}
 
 
 class Games(Hub):
@@ -42,7 +43,7 @@ async def serve(port: int, every: float, words: set[str]) -> None:
         Games,
         options=HubOptions(max_connections=CONNECTIONS),
         provide=lambda _: Games(topic),
-        sender=WRITING if "transport.write" in words else None,
+        sender=next((SENDERS[word] for word in words if word in SENDERS), None),
     )
     topic = hub.topic(feed.TARGET, numbered="sId" if "numbered" in words else None)
     server = HttpServer(

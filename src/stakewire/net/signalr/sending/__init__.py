@@ -1,18 +1,20 @@
-"""The same bytes to many sockets: one function, and two ways of doing it.
+"""The same bytes to many sockets: one function, and three ways of doing it.
 
-writing.py  `transport.write` for each; works everywhere
 uring.py    hundreds of sends in one system call, where Linux allows it
 ring.py     io_uring itself, through ctypes
+direct.py   a system call for each
+writing.py  `transport.write` for each: the only way under TLS
 """
 
 from __future__ import annotations
 
 import sys
 
+from stakewire.net.signalr.sending.direct import DIRECT, DirectSender
 from stakewire.net.signalr.sending.sender import Sender, Target
 from stakewire.net.signalr.sending.writing import WRITING, WritingSender
 
-__all__ = ["Sender", "Target", "WRITING", "WritingSender", "best_sender"]
+__all__ = ["DIRECT", "WRITING", "DirectSender", "Sender", "Target", "WritingSender", "best_sender"]
 
 
 def best_sender() -> Sender:
@@ -25,4 +27,4 @@ def best_sender() -> Sender:
             return UringSender()
         except RingRefused:
             pass
-    return WRITING
+    return DIRECT
