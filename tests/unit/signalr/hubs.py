@@ -35,6 +35,7 @@ class RecordingConnection:
         self.items: dict[Any, Any] = {}
         self.sent: list[Record] = []
         self.closed = False
+        self.said: str | None = None
         self.held = False
         self.running = 0
         self.room = asyncio.Event()
@@ -49,6 +50,7 @@ class RecordingConnection:
 
     def close(self, error: str | None = None, *, allow_reconnect: bool = False, code: int = 1000) -> None:
         self.closed = True
+        self.said = error
 
     async def drained(self) -> None:
         await self.room.wait()
