@@ -52,6 +52,9 @@ class Dispatcher(Protocol):
 class Watcher(Protocol):
     """Who wants to know when a connection can take more: topics."""
 
+    def connection_busy(self, connection: HubConnection) -> None:
+        """From here on sent bytes wait; told from inside the write that was too much."""
+
     def connection_ready(self, connection: HubConnection) -> None:
         """Nothing waits to be sent any more, or a transport is attached again."""
 
@@ -350,6 +353,8 @@ class HubConnection:
             now = self._registry.clock.monotonic()
             self._busy_since = now
             self._registry.wheel.watch(self, now + self._registry.options.send_stall_seconds)
+            for watcher in self._watchers:
+                watcher.connection_busy(self)
 
     def link_drained(self, link: Link) -> None:
         """Nothing waits any more."""

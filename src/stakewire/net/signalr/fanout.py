@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from array import array
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, cast
 
@@ -25,6 +26,7 @@ class Subscriber:
     Attributes:
         number: how many messages it was sent.
         behind: it was passed over, and the newest state is owed to it.
+        place: where it stands among those of its lane that are ready; -1 if it is not.
     """
 
     __slots__ = ("behind", "connection", "descriptor", "lane", "link", "number", "place", "transport")
@@ -33,8 +35,8 @@ class Subscriber:
         self.connection = connection
         self.number = 0
         self.behind = False
-        self.link = cast("Link", None)  # these are set by `FanOut._settle`
-        self.lane = cast(Lane, None)
+        self.link: Link | None = None
+        self.lane = cast(Lane, None)  # these are set by `FanOut._settle`
         self.transport = cast(asyncio.WriteTransport, None)
         self.descriptor = -1
         self.place = -1
@@ -43,16 +45,62 @@ class Subscriber:
 class Lane:
     """Subscribers of one variant that are written to in one way.
 
-    `sender` is None for those that only their connection can send to: it counts and keeps messages for
-    stateful reconnect, or has to wait for polls.
+    Attributes:
+        sender: None for those that only their connection can send to: it counts and keeps messages for
+            stateful reconnect, or has to wait for polls. They are always `ready`.
+        ready: with no unsent bytes; in no order.
+        descriptors: their sockets, in the same order.
+        late: the others.
     """
 
-    __slots__ = ("sender", "subscribers", "variant")
+    __slots__ = ("descriptors", "late", "ready", "sender", "variant")
 
     def __init__(self, variant: Variant, sender: Sender | None) -> None:
         self.variant = variant
         self.sender = sender
-        self.subscribers: list[Subscriber] = []
+        self.ready: list[Subscriber] = []
+        self.descriptors = array("I")
+        self.late: set[Subscriber] = set()
+
+    def enter(self, subscriber: Subscriber) -> None:
+        """Take a subscriber in, among those that it belongs to now."""
+        subscriber.lane = self
+        if self.sender is not None and subscriber.connection.busy:
+            self.late.add(subscriber)
+        else:
+            self._put_in(subscriber)
+
+    def leave(self, subscriber: Subscriber) -> None:
+        """Let a subscriber go."""
+        if subscriber.place < 0:
+            self.late.remove(subscriber)
+        else:
+            self._take_out(subscriber)
+
+    def fall_behind(self, subscriber: Subscriber) -> None:
+        """Its transport has unsent bytes."""
+        if self.sender is not None and subscriber.place >= 0:
+            self._take_out(subscriber)
+            self.late.add(subscriber)
+
+    def catch_up(self, subscriber: Subscriber) -> None:
+        """It has none any more."""
+        if subscriber.place < 0:
+            self.late.remove(subscriber)
+            self._put_in(subscriber)
+
+    def _put_in(self, subscriber: Subscriber) -> None:
+        subscriber.place = len(self.ready)
+        self.ready.append(subscriber)
+        self.descriptors.append(max(subscriber.descriptor, 0))
+
+    def _take_out(self, subscriber: Subscriber) -> None:
+        """Take it out of the ready ones; the last of them takes its place."""
+        place, subscriber.place = subscriber.place, -1
+        last, descriptor = self.ready.pop(), self.descriptors.pop()
+        if last is not subscriber:
+            self.ready[place], self.descriptors[place] = last, descriptor
+            last.place = place
 
 
 class FanOut:
@@ -92,32 +140,38 @@ class FanOut:
         """Take the connection's place away, at once and for good; None if it had none."""
         subscriber = self._members.pop(connection, None)
         if subscriber is not None:
-            self._leave(subscriber)
+            subscriber.lane.leave(subscriber)
         return subscriber
 
-    def refresh(self, subscriber: Subscriber) -> None:
-        """The connection may have another transport than before."""
-        if subscriber.link is not subscriber.connection.link:
-            self._leave(subscriber)
-            self._settle(subscriber)
+    def busy(self, connection: HubConnection) -> None:
+        """Its transport has unsent bytes: nothing may be written past it until `ready`."""
+        subscriber = self._members.get(connection)
+        if subscriber is not None:
+            subscriber.lane.fall_behind(subscriber)
 
-    def send(
-        self,
-        message: SharedMessage | NumberedMessage,
-        busy: Callable[[Subscriber], None],
-    ) -> None:
+    def ready(self, connection: HubConnection) -> Subscriber | None:
+        """It can be written to again, perhaps by another transport than before."""
+        subscriber = self._members.get(connection)
+        if subscriber is not None:
+            if subscriber.link is not connection.link:
+                subscriber.lane.leave(subscriber)
+                self._settle(subscriber)
+            elif not connection.busy:
+                subscriber.lane.catch_up(subscriber)
+        return subscriber
+
+    def send(self, message: SharedMessage | NumberedMessage, busy: Callable[[Subscriber], None]) -> None:
         """Send to every subscriber that can take it now, and call `busy` for each of the others.
 
         Raises:
             NotWritable: a value in it has no form in a variant that is wanted; then nobody was sent it.
         """
-        lanes = [lane for lane in self._lanes.values() if lane.subscribers]
+        lanes = [lane for lane in self._lanes.values() if lane.ready or lane.late]
         for lane in lanes:
-            _ = (
+            if isinstance(message, SharedMessage):
                 message.frame(lane.variant)
-                if isinstance(message, SharedMessage)
-                else message.halves(lane.variant)
-            )
+            else:
+                message.halves(lane.variant)
         now = self._clock.monotonic()
         stamp = now - self._stamped_at >= STAMP_SECONDS
         if stamp:
@@ -126,13 +180,12 @@ class FanOut:
             if lane.sender is None:
                 self._send_by_connections(lane, message, busy)
                 continue
-            ready = [subscriber for subscriber in lane.subscribers if not subscriber.link.busy]
-            waiting = len(ready) != len(lane.subscribers)
-            late = [subscriber for subscriber in lane.subscribers if subscriber.link.busy] if waiting else ()
-            self._write(lane.variant, lane.sender, ready, message)
-            if stamp:
-                for subscriber in ready:
-                    subscriber.connection.sent_at = now
+            late = tuple(lane.late)
+            if lane.ready:
+                if stamp:
+                    for subscriber in lane.ready:
+                        subscriber.connection.sent_at = now
+                self._write(lane.variant, lane.sender, lane, message)
             for subscriber in late:
                 busy(subscriber)
 
@@ -148,33 +201,28 @@ class FanOut:
         connection.send_frame(frame)
 
     def _write(
-        self,
-        variant: Variant,
-        sender: Sender,
-        ready: list[Subscriber],
-        message: SharedMessage | NumberedMessage,
+        self, variant: Variant, sender: Sender, lane: Lane, message: SharedMessage | NumberedMessage
     ) -> None:
-        if not ready:
-            return
+        targets, descriptors = lane.ready[:], lane.descriptors[:]  # writing may make some of them late
         if isinstance(message, SharedMessage):
             frame = message.frame(variant)
-            self._count(len(ready), len(frame))
-            sender.send(ready, frame)
+            self._count(len(targets), len(frame))
+            sender.send(targets, descriptors, frame)
             return
         before, after = message.halves(variant)
         make = slot_maker(variant)
         slots = []
-        for subscriber in ready:
+        for subscriber in targets:
             number = subscriber.number
             slots.append(make(number))
             subscriber.number = number + 1
-        self._count(len(ready), len(before) + len(slots[0]) + len(after))
-        sender.send_parts(ready, before, slots, after)
+        self._count(len(targets), len(before) + len(slots[0]) + len(after))
+        sender.send_parts(targets, descriptors, before, slots, after)
 
     def _send_by_connections(
         self, lane: Lane, message: SharedMessage | NumberedMessage, busy: Callable[[Subscriber], None]
     ) -> None:
-        for subscriber in tuple(lane.subscribers):
+        for subscriber in tuple(lane.ready):
             if subscriber.connection.busy:
                 busy(subscriber)
             else:
@@ -187,10 +235,9 @@ class FanOut:
     def _settle(self, subscriber: Subscriber) -> None:
         """Find the lane that the connection belongs to now."""
         connection = subscriber.connection
-        link = connection.link
+        link = subscriber.link = connection.link
         transport = None if link is None else link.transport
         sender: Sender | None = None
-        subscriber.link = cast("Link", link)
         if transport is not None and not connection.stateful:
             subscriber.transport = transport
             subscriber.descriptor = _descriptor(transport)
@@ -199,16 +246,7 @@ class FanOut:
         lane = self._lanes.get(key)
         if lane is None:
             lane = self._lanes[key] = Lane(*key)
-        subscriber.lane, subscriber.place = lane, len(lane.subscribers)
-        lane.subscribers.append(subscriber)
-
-    def _leave(self, subscriber: Subscriber) -> None:
-        """Take it out of its lane; the last one there takes its place."""
-        subscribers = subscriber.lane.subscribers
-        last = subscribers.pop()
-        if last is not subscriber:
-            subscribers[subscriber.place] = last
-            last.place = subscriber.place
+        lane.enter(subscriber)
 
 
 def _descriptor(transport: asyncio.WriteTransport) -> int:

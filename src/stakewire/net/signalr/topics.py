@@ -96,10 +96,12 @@ class Topic:
 
     # Watcher
 
+    def connection_busy(self, connection: HubConnection) -> None:
+        self._fanout.busy(connection)
+
     def connection_ready(self, connection: HubConnection) -> None:
-        subscriber = self._fanout.find(connection)
+        subscriber = self._fanout.ready(connection)
         if subscriber is not None:
-            self._fanout.refresh(subscriber)
             self._caught_up(subscriber)
 
     def connection_closed(self, connection: HubConnection) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from array import array
 from collections.abc import Sequence
 from typing import Final
 
@@ -15,25 +16,30 @@ class DirectSender:
     name = "write"
     direct = True
 
-    def send(self, targets: Sequence[Target], frame: bytes) -> None:
+    def send(self, targets: Sequence[Target], descriptors: array[int], frame: bytes) -> None:
         """See `Sender`."""
         write, size = os.write, len(frame)
-        for target in targets:
+        for target, descriptor in zip(targets, descriptors, strict=True):
             try:
-                written = write(target.descriptor, frame)
+                written = write(descriptor, frame)
             except OSError:
                 written = 0  # it is full, or gone, which its transport will find out
             if written != size:
                 target.transport.write(frame[written:])
 
     def send_parts(
-        self, targets: Sequence[Target], before: bytes, slots: Sequence[bytes], after: bytes
+        self,
+        targets: Sequence[Target],
+        descriptors: array[int],
+        before: bytes,
+        slots: Sequence[bytes],
+        after: bytes,
     ) -> None:
         """See `Sender`."""
-        for target, slot in zip(targets, slots, strict=True):
+        for target, descriptor, slot in zip(targets, descriptors, slots, strict=True):
             parts = (before, slot, after)
             try:
-                written = os.writev(target.descriptor, parts)
+                written = os.writev(descriptor, parts)
             except OSError:
                 written = 0
             if written != len(before) + len(slot) + len(after):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from array import array
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -12,11 +13,9 @@ class Target(Protocol):
 
     Attributes:
         transport: it holds no unsent bytes.
-        descriptor: the socket's; it is open as long as the transport is.
     """
 
     transport: asyncio.WriteTransport
-    descriptor: int
 
 
 class Sender(Protocol):
@@ -31,11 +30,16 @@ class Sender(Protocol):
     @property
     def direct(self) -> bool: ...
 
-    def send(self, targets: Sequence[Target], frame: bytes) -> None:
-        """The same bytes to each."""
+    def send(self, targets: Sequence[Target], descriptors: array[int], frame: bytes) -> None:
+        """The same bytes to each; `descriptors` (an array of "I") are theirs."""
 
     def send_parts(
-        self, targets: Sequence[Target], before: bytes, slots: Sequence[bytes], after: bytes
+        self,
+        targets: Sequence[Target],
+        descriptors: array[int],
+        before: bytes,
+        slots: Sequence[bytes],
+        after: bytes,
     ) -> None:
         """To each: `before`, its own slot (they are of one length, 16 bytes at most), `after`."""
 

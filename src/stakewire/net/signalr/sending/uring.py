@@ -7,9 +7,9 @@ from array import array
 from collections.abc import Sequence
 from typing import Final
 
+from stakewire.net.signalr.sending.direct import DIRECT
 from stakewire.net.signalr.sending.ring import MAX_FRAME, Ring, RingRefused
 from stakewire.net.signalr.sending.sender import Target
-from stakewire.net.signalr.sending.writing import WRITING
 
 _FEW: Final = 8
 """Below it a batch saves nothing."""
@@ -35,23 +35,26 @@ class UringSender:
         self._parts = Ring(parts=True)
         _prove(self._whole, self._parts)
 
-    def send(self, targets: Sequence[Target], frame: bytes) -> None:
+    def send(self, targets: Sequence[Target], descriptors: array[int], frame: bytes) -> None:
         """See `Sender`."""
         if len(targets) < _FEW or len(frame) > MAX_FRAME:
-            WRITING.send(targets, frame)
+            DIRECT.send(targets, descriptors, frame)
             return
-        descriptors = array("I", [target.descriptor for target in targets])
         for index, result in self._whole.send(descriptors, frame):
             targets[index].transport.write(frame[max(result, 0) :])
 
     def send_parts(
-        self, targets: Sequence[Target], before: bytes, slots: Sequence[bytes], after: bytes
+        self,
+        targets: Sequence[Target],
+        descriptors: array[int],
+        before: bytes,
+        slots: Sequence[bytes],
+        after: bytes,
     ) -> None:
         """See `Sender`."""
         if len(targets) < _FEW or max(len(before), len(after)) > MAX_FRAME:
-            WRITING.send_parts(targets, before, slots, after)
+            DIRECT.send_parts(targets, descriptors, before, slots, after)
             return
-        descriptors = array("I", [target.descriptor for target in targets])
         for index, result in self._parts.send_parts(descriptors, before, slots, after):
             frame = b"%b%b%b" % (before, slots[index], after)
             targets[index].transport.write(frame[max(result, 0) :])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from typing import Final
 
@@ -14,13 +15,18 @@ class WritingSender:
     name = "transport.write"
     direct = False
 
-    def send(self, targets: Sequence[Target], frame: bytes) -> None:
+    def send(self, targets: Sequence[Target], descriptors: array[int], frame: bytes) -> None:
         """See `Sender`."""
         for target in targets:
             target.transport.write(frame)
 
     def send_parts(
-        self, targets: Sequence[Target], before: bytes, slots: Sequence[bytes], after: bytes
+        self,
+        targets: Sequence[Target],
+        descriptors: array[int],
+        before: bytes,
+        slots: Sequence[bytes],
+        after: bytes,
     ) -> None:
         """See `Sender`."""
         for target, slot in zip(targets, slots, strict=True):
