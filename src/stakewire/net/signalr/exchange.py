@@ -40,7 +40,8 @@ _BREATH_SECONDS = 0.02
 
 log = structlog.get_logger("stakewire.hub")
 
-Deliver = Callable[[Sequence[Any]], None]
+TellTopic = Callable[[str, Sequence[Any]], None]
+"""Hands what was published under a name to the topic of that name, if this process has it."""
 
 
 class LocalHub(Protocol):
@@ -81,17 +82,18 @@ class Exchange:
         backplane: Backplane,
         local: LocalHub,
         *,
+        tell_topic: TellTopic,
         clock: Clock,
         tokens: Tokens,
         result_seconds: float,
     ) -> None:
         self._backplane = backplane
         self._local = local
+        self._tell_topic = tell_topic
         self._clock = clock
         self._name = tokens.token(_NAME_BYTES)
         self._result_seconds = result_seconds
         self._states = TopicStates()
-        self._topics: dict[str, Deliver] = {}
         self._asked: dict[int, asyncio.Future[Told]] = {}
         self._last_asked = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -157,12 +159,10 @@ class Exchange:
 
     # Topics.
 
-    def on_topic(self, name: str, deliver: Deliver) -> None:
-        """Hand everything that is published under this name to `deliver`, its newest state first."""
-        self._topics[name] = deliver
-        newest = self._states.newest(name)
-        if newest is not None:
-            deliver(newest.arguments)
+    def newest(self, name: str) -> Sequence[Any] | None:
+        """The newest state that any process has published under this name; for topics made here later."""
+        state = self._states.newest(name)
+        return None if state is None else state.arguments
 
     def publish_state(self, name: str, arguments: Sequence[Any]) -> None:
         """A new state of a topic; raises as `send`."""
@@ -204,11 +204,6 @@ class Exchange:
                 waiting = self._asked.get(number) if asker == self._name else None
                 if waiting is not None and not waiting.done():
                     waiting.set_result(envelope)
-
-    def _tell_topic(self, name: str, arguments: Sequence[Any]) -> None:
-        deliver = self._topics.get(name)
-        if deliver is not None:
-            deliver(arguments)
 
     def _lost(self) -> None:
         """What was missed cannot be had again; states can, from whoever knows newer ones."""

@@ -25,7 +25,7 @@ try:
 except ImportError as missing:
     raise ImportError("the package nats-py is missing; run: pip install 'stakewire[nats]'") from missing
 
-_CONNECT_SECONDS = 5
+_ANSWER_SECONDS = 5  # a server that does not answer within it is taken for lost
 _AGAIN_SECONDS = 0.5  # between two attempts to reach a server that is away
 
 _log = structlog.get_logger("stakewire.hub")
@@ -41,6 +41,7 @@ class NatsLimits:
     max_unread_bytes: int = 64 * 1024 * 1024
     batch: int = 500
     batch_bytes: int = 4 * 1024 * 1024
+    connect_seconds: float = 5.0  # how long `start` tries
     beat_seconds: float = 1.0  # how soon a loss at the tail is noticed
     stop_seconds: float = 5.0
 
@@ -90,7 +91,7 @@ class NatsBackplane:
             pending_msgs_limit=self._limits.max_unread,
             pending_bytes_limit=self._limits.max_unread_bytes,
         )
-        await self._client.flush(_CONNECT_SECONDS)  # the server knows of the subscription
+        await self._client.flush(_ANSWER_SECONDS)  # the server knows of the subscription
         self._writer = asyncio.create_task(self._write())
 
     def publish(self, data: bytes) -> None:
@@ -126,7 +127,7 @@ class NatsBackplane:
             _log.info("the backplane has trouble", error=str(error) or type(error).__name__)
 
         try:
-            async with asyncio.timeout(_CONNECT_SECONDS):
+            async with asyncio.timeout(self._limits.connect_seconds):
                 return await nats.connect(
                     self._servers,
                     error_cb=fault,
@@ -134,7 +135,7 @@ class NatsBackplane:
                     reconnected_cb=back,
                     max_reconnect_attempts=-1,
                     reconnect_time_wait=_AGAIN_SECONDS,
-                    connect_timeout=_CONNECT_SECONDS,
+                    connect_timeout=_ANSWER_SECONDS,
                     ping_interval=10,
                     max_outstanding_pings=2,
                 )
@@ -169,7 +170,7 @@ class NatsBackplane:
         try:
             for message in batch:
                 await self._client.publish(self._subject, message)
-            await self._client.flush(_CONNECT_SECONDS)
+            await self._client.flush(_ANSWER_SECONDS)
         except (OSError, NatsError):
             return False
         return self._client.stats["reconnects"] == connection

@@ -7,7 +7,7 @@ from typing import Any, Final, Generic, Self, TypeVar
 
 from stakewire.clock import Clock, SystemClock
 from stakewire.ids import SystemTokens, Tokens
-from stakewire.net.http import DirectHandler
+from stakewire.net.http import AsgiApp, DirectHandler
 from stakewire.net.signalr.asgi import HubApp
 from stakewire.net.signalr.auth import Authenticate, anonymous
 from stakewire.net.signalr.backplane import Backplane
@@ -81,11 +81,13 @@ class HubServer(Generic[H]):
         members = Members(self.options.max_groups)
         sessions = Sessions(self.options)
         local = LocalClients(members, sessions)
+        self._stopped = False
         self._exchange: Exchange | None = None
         if backplane is not None:
             self._exchange = Exchange(
                 backplane,
                 local,
+                tell_topic=self._tell_topic,
                 clock=clock,
                 tokens=tokens,
                 result_seconds=self.options.client_result_seconds,
@@ -135,8 +137,11 @@ class HubServer(Generic[H]):
     async def stop(self, grace_seconds: float = STOP_SECONDS) -> None:
         """Send all clients away, to come back to another process, and let the calls that run end.
 
-        Whatever has not ended after `grace_seconds` is cut and cancelled.
+        Whatever has not ended after `grace_seconds` is cut and cancelled. A second call does nothing.
         """
+        if self._stopped:
+            return
+        self._stopped = True
         await self.endpoint.stop(grace_seconds)
         await self._dispatcher.stop(grace_seconds)
         if self._exchange is not None:
@@ -154,32 +159,33 @@ class HubServer(Generic[H]):
         """The handler of a request for the project's own `HttpServer`; None if it is not this hub's."""
         return self.endpoint.find_direct(method, path)
 
-    def asgi(self) -> HubApp:
-        """The hub as an ASGI application, for somebody's own server; slower (`HubApp` says why)."""
-        return HubApp(self.endpoint, start=self.start, stop=self.stop)
+    def asgi(self, around: AsgiApp | None = None) -> HubApp:
+        """The hub as an ASGI application, alone or around another; slower than on our own server.
+
+        `HubApp` says how it is mounted instead, and who then starts it.
+        """
+        return HubApp(self.endpoint, start=self.start, stop=self.stop, around=around)
 
     # Topics.
 
     def topic(self, name: str, *, target: str | None = None, numbered: str | None = None) -> StateTopic:
         """The state topic of this name: subscribers get its newest state. See `Topics.state`."""
-        known = self.topics.find(name)
         topic = self.topics.state(name, target=target, numbered=numbered)
-        if known is None:
-            self._join(topic)
+        if topic.newest is None and self._exchange is not None:
+            newest = self._exchange.newest(name)
+            if newest is not None:
+                topic.deliver(tuple(newest))
         return topic
 
     def event_topic(self, name: str, *, target: str | None = None) -> EventTopic:
         """The event topic of this name: subscribers get every event. See `Topics.event`."""
-        known = self.topics.find(name)
-        topic = self.topics.event(name, target=target)
-        if known is None:
-            self._join(topic)
-        return topic
+        return self.topics.event(name, target=target)
 
-    def _join(self, topic: Topic) -> None:
-        """Let the topic have what other processes publish."""
-        if self._exchange is not None:
-            self._exchange.on_topic(topic.name, lambda arguments: topic.deliver(tuple(arguments)))
+    def _tell_topic(self, name: str, arguments: Sequence[Any]) -> None:
+        """What some process has published, for the topic of that name here."""
+        topic = self.topics.find(name)
+        if topic is not None:
+            topic.deliver(tuple(arguments))
 
     async def _spread(self, topic: Topic, arguments: tuple[Any, ...]) -> None:
         assert self._exchange is not None

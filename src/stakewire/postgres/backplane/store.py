@@ -45,6 +45,7 @@ class PostgresBackplane:
         self._writer = Writer(channel, self._limits, tokens, clock, on_answer=lambda: self._answers("writer"))
         self._tasks: list[asyncio.Task[None]] = []
         self._away: set[str] = set()
+        self._left = False
 
     @property
     def waiting(self) -> int:
@@ -70,6 +71,7 @@ class PostgresBackplane:
             self._dsn,
             schema="hub",
             role=app_role("hub"),
+            min_size=0,
             max_size=2,
             application_name=f"stakewire hub {self._channel}",
             # The plans of a queue: one made while the table is empty would read all of it once it is full.
@@ -104,6 +106,7 @@ class PostgresBackplane:
         await asyncio.wait(self._tasks[1:], timeout=self._limits.stop_seconds)
         if self.waiting:
             _log.error("messages are lost: the backplane stayed away", messages=self.waiting)
+        self._left = True  # a connection that is cut may hide the cancellation behind an error of its own
         for task in self._tasks:
             task.cancel()
         self._pool.terminate()
@@ -118,6 +121,8 @@ class PostgresBackplane:
                     await work(conn)
                     return
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as fault:
+                if self._left:
+                    return
                 if end not in self._away:
                     _log.warning("the backplane is away", end=end, error=str(fault) or type(fault).__name__)
                 self._away.add(end)
