@@ -41,7 +41,7 @@ run: setup
 	@exec $(BIN)/stakewire up --port "$(PORT)" --data "$(DATA)"
 
 .PHONY: test
-test: setup chromium lint
+test: setup chromium nats-server lint
 	$(call say,Testing the pages)
 	@cd web && npm test --silent
 	$(call say,Testing (pytest))
@@ -110,18 +110,27 @@ $(STATIC)/.built: web/node_modules/.installed $(WEB_SOURCES)
 	@cd web && { said=$$(npm run --silent build 2>&1) || { echo "$$said" >&2; exit 1; }; }
 	@touch $@
 
-.PHONY: chromium
-chromium:
-	@command -v chromium >/dev/null && exit 0; \
-	why="The browser tests need Chromium: install it so that the command 'chromium' is found."; \
+# What the tests need besides: programs from the distribution's own packages.
+define install_program
+	@PATH="$$PATH:/usr/sbin"; command -v $(1) >/dev/null && exit 0; \
+	why="The tests need $(2): install it so that the command '$(1)' is found."; \
 	command -v apt-get >/dev/null || { echo "$$why" >&2; exit 1; }; \
 	as_root=(); if [ "$$(id -u)" != 0 ]; then \
 	  command -v sudo >/dev/null || { echo "$$why (apt-get needs root, and there is no sudo)" >&2; exit 1; }; \
 	  as_root=(sudo); fi; \
-	printf '\033[1m==>\033[0m %s\n' "Installing Chromium for the browser tests"; \
+	printf '\033[1m==>\033[0m %s\n' "Installing $(2) for the tests"; \
 	{ "$${as_root[@]}" apt-get update -qq && \
-	  "$${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
+	  "$${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(1) >/dev/null; } \
 	  || { echo "$$why" >&2; exit 1; }
+endef
+
+.PHONY: chromium
+chromium:
+	$(call install_program,chromium,Chromium)
+
+.PHONY: nats-server
+nats-server:
+	$(call install_program,nats-server,NATS)
 
 # -- locks: versions and hashes, no addresses, so that they serve whatever registry a user has --
 
