@@ -289,15 +289,22 @@ class HubEndpoint:
             return
         link = connection.link
         if link is None and self._fits(LONG_POLLING, exchange, cors, connection):
-            link = PollingLink(connection, self.options)
-            connection.attach(link)
+            link = self._begin_polling(connection)
         if isinstance(link, PollingLink):
             link.poll(_HeldPoll(exchange, cors), self._clock.monotonic())
         elif link is not None:
             self._fits(LONG_POLLING, exchange, cors, connection)
 
+    def _begin_polling(self, connection: HubConnection) -> PollingLink:
+        link = PollingLink(connection, self.options)
+        connection.attach(link)
+        return link
+
     def _post(self, exchange: HubExchange, cors: HeaderLines, connection: HubConnection) -> None:
-        link = connection.link
+        link: Link | None = connection.link
+        if connection.waits and LONG_POLLING in self.options.transports:
+            # signalrcore sends its handshake before its first poll; .NET's server takes it, too.
+            link = self._begin_polling(connection)
         if connection.closed:
             exchange.respond(404, b"No Connection with that ID", _TEXT, cors)
         elif connection.waits:
