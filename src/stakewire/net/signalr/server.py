@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Generic, Self, TypeVar
 
@@ -29,6 +30,7 @@ from stakewire.net.signalr.topics import EventTopic, StateTopic, Topic, Topics
 H = TypeVar("H", bound=Hub)
 
 STOP_SECONDS: Final = 5.0
+_CALLS_SHARE = 0.5
 
 
 class HubServer(Generic[H]):
@@ -42,6 +44,7 @@ class HubServer(Generic[H]):
         clients: whom to send to, for code outside hub methods.
         groups: memberships, for code outside hub methods.
         endpoint: the routes, for servers that are not ours; also knows the open connections.
+        counts: what happened so far; `HubMetrics` shows it to Prometheus.
         topics: what clients subscribe to and is sent to all of them as the same bytes.
     """
 
@@ -96,7 +99,6 @@ class HubServer(Generic[H]):
         self.clients = Clients(post)
         self.groups = Groups(post)
         self._sender = sender or best_sender()
-        self.topics = Topics(self._sender, clock, self._spread if backplane is not None else None)
         self._dispatcher = HubDispatcher(
             hub,
             options=self.options,
@@ -115,6 +117,10 @@ class HubServer(Generic[H]):
             options=self.options,
             authenticate=authenticate,
             choose_server=choose_server,
+        )
+        self.counts = self.endpoint.connections.counts
+        self.topics = Topics(
+            self._sender, clock, self.counts, self._spread if backplane is not None else None
         )
 
     @property
@@ -137,13 +143,15 @@ class HubServer(Generic[H]):
     async def stop(self, grace_seconds: float = STOP_SECONDS) -> None:
         """Send all clients away, to come back to another process, and let the calls that run end.
 
-        Whatever has not ended after `grace_seconds` is cut and cancelled. A second call does nothing.
+        Calls have half of `grace_seconds`, so that `on_disconnected` still has its time when they are
+        cancelled; what is left at the end is cut. A second call does nothing.
         """
         if self._stopped:
             return
         self._stopped = True
-        await self.endpoint.stop(grace_seconds)
-        await self._dispatcher.stop(grace_seconds)
+        await asyncio.gather(
+            self.endpoint.stop(grace_seconds), self._dispatcher.stop(grace_seconds * _CALLS_SHARE)
+        )
         if self._exchange is not None:
             await self._exchange.stop()
         self._sender.close()
