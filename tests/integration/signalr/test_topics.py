@@ -47,7 +47,7 @@ def sender(request: pytest.FixtureRequest) -> Iterator[Sender]:
 @pytest.fixture
 def topics(host: Host, sender: Sender) -> Topics:
     """Topics of the default hub."""
-    return Topics(sender, host.clock)
+    return Topics(sender, host.clock, host.endpoint.connections.counts)
 
 
 async def joined(host: Host, topic: StateTopic | EventTopic, client: Socket) -> HubConnection:
@@ -269,7 +269,7 @@ async def test_who_lets_too_many_events_pile_up_is_closed(host: Host, topics: To
 async def test_a_resumed_connection_gets_the_newest_state(new_host: NewHost, sender: Sender) -> None:
     """While a stateful client is away states are passed over; back again it finds the newest one."""
     host = await new_host(options=HubOptions(stateful_reconnect=True))
-    topic = Topics(sender, host.clock).state("State")
+    topic = Topics(sender, host.clock, host.endpoint.connections.counts).state("State")
     answer = await host.negotiate("?negotiateVersion=1&useStatefulReconnect=true")
     query = f"?id={answer['connectionToken']}"
     client = await (await host.websocket(query)).shake(SHAKE_STATEFUL)

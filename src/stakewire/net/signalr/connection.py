@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
+from stakewire.net.signalr.counts import CloseReason
 from stakewire.net.signalr.handshake import CANCELED, Handshake
 from stakewire.net.signalr.stateful import StatefulEnd
 from stakewire.wire.signalr.errors import HandshakeRefused, MessageTooLarge, ProtocolError
@@ -30,6 +31,7 @@ _PING = SharedMessage(Ping())
 _SHAKEN = write_answer()
 _STATEFUL_VERSION = 2
 _TOO_SLOW = "The client does not read what is sent to it."
+_SILENT = "The client sent nothing, not even a ping, for too long."
 _NORMAL, _TOO_BIG, _TRY_AGAIN_LATER = 1000, 1009, 1013  # RFC 6455 section 7.4.1
 
 
@@ -169,6 +171,11 @@ class HubConnection:
         link, stateful = self.link, self._stateful
         return link is None or link.busy or (stateful is not None and stateful.sends.full)
 
+    @property
+    def busy_since(self) -> float:
+        """The monotonic time since which sent bytes wait; inf if none do."""
+        return self._busy_since
+
     def send(self, message: HubMessage) -> None:
         """Send one message to this client alone, encoded here; see `send_frame`.
 
@@ -201,8 +208,11 @@ class HubConnection:
             link.send(frame)
             self.sent_at = self._registry.clock.monotonic()
             too_much = too_much or (waited and link.unsent > self._registry.options.max_unsent_bytes)
+        counts = self._registry.counts
+        counts.sent += 1
+        counts.sent_bytes += len(frame)
         if too_much:
-            self.close(_TOO_SLOW, allow_reconnect=True, code=_TRY_AGAIN_LATER)
+            self._too_slow()
 
     async def drained(self) -> None:
         """Wait until the client has taken what was sent, or the connection has ended."""
@@ -213,13 +223,21 @@ class HubConnection:
             self._waiters.append(waiter)
             await waiter
 
-    def close(self, error: str | None = None, *, allow_reconnect: bool = False, code: int = _NORMAL) -> None:
+    def close(
+        self,
+        error: str | None = None,
+        *,
+        allow_reconnect: bool = False,
+        code: int = _NORMAL,
+        reason: CloseReason = CloseReason.HUB,
+    ) -> None:
         """End it for good: a Close message (type 7), then the transport's end.
 
         Args:
             error: shown to the client; must hold nothing of our inside.
             allow_reconnect: clients with automatic reconnect may come back.
             code: for WebSockets (RFC 6455 section 7.4).
+            reason: what it counts as.
         """
         link = self.link
         if self._phase == _CLOSED:
@@ -229,7 +247,7 @@ class HubConnection:
                 message = Close(error=error, allow_reconnect=allow_reconnect)
                 link.send(wrap(self.variant, self.protocol.write(message)))
             link.end(code)
-        self._finish(error)
+        self._finish(error, reason)
 
     def method_started(self) -> None:
         """A hub method runs for this client: its silence meanwhile is no sign of death."""
@@ -315,7 +333,7 @@ class HubConnection:
             link.abort()
             self.link_lost(link, clean=True)
         elif self._phase != _CLOSED:
-            self._finish(None)
+            self._finish(None, CloseReason.STOPPING)
 
     # For the link (LinkOwner).
 
@@ -332,6 +350,7 @@ class HubConnection:
         if self._phase == _CLOSED:
             return
         self._received_at = self._registry.clock.monotonic()
+        self._registry.counts.received_bytes += len(data)
         if self._handshake is not None:
             self._shake_hands(self._handshake, data)
             return
@@ -373,7 +392,8 @@ class HubConnection:
             self._since = self._registry.clock.monotonic()
             self._registry.wheel.watch(self, self._since + self._registry.options.disconnect_seconds)
         else:
-            self._finish(None if clean else "The client's transport was lost.")
+            reason = CloseReason.CLIENT if clean else CloseReason.LOST
+            self._finish(None if clean else "The client's transport was lost.", reason)
 
     # The handshake.
 
@@ -406,7 +426,7 @@ class HubConnection:
         assert self.link is not None
         self.link.send(wrap(self.variant, write_answer(error)))
         self.link.end(_NORMAL)
-        self._finish(error)
+        self._finish(error, CloseReason.REFUSED)
 
     def _start(self, link: Link) -> None:
         """Let the hub take the connection; its messages wait until it has."""
@@ -473,6 +493,7 @@ class HubConnection:
         return not self._held and self._phase == _OPEN
 
     def _take_one(self, message: HubMessage) -> None:
+        self._registry.counts.received += 1
         stateful = self._stateful
         if stateful is not None:
             now = self._received_at
@@ -490,13 +511,13 @@ class HubConnection:
         elif isinstance(message, Close):
             assert self.link is not None
             self.link.end(_NORMAL)
-            self._finish(message.error)
+            self._finish(message.error, CloseReason.CLIENT)
         elif not isinstance(message, Ack | Sequence):
             self._registry.dispatcher.message(self, message)
 
     def _refuse(self, error: ProtocolError) -> None:
         code = _TOO_BIG if isinstance(error, MessageTooLarge) else _NORMAL
-        self.close(f"Connection closed with an error. {error.message}", code=code)
+        self.close(f"Connection closed with an error. {error.message}", code=code, reason=CloseReason.REFUSED)
 
     # Time.
 
@@ -528,7 +549,7 @@ class HubConnection:
         """Negotiated and never used, or lost and not resumed in time."""
         limit = self._since + self._registry.options.disconnect_seconds
         if self._phase != _CLOSED and now >= limit:
-            self._finish("The client did not come back.")
+            self._finish("The client did not come back.", CloseReason.LOST)
         return inf if self._phase == _CLOSED else limit
 
     def _look_at_expiry(self, now: float) -> float:
@@ -537,7 +558,7 @@ class HubConnection:
             return inf
         left = (expires - self._registry.clock.now()).total_seconds()
         if left <= 0:
-            self.close("The access token has expired.", allow_reconnect=True)
+            self.close("The access token has expired.", allow_reconnect=True, reason=CloseReason.EXPIRED)
         return now + left
 
     def _look_at_life(self, link: Link, now: float) -> float:
@@ -545,7 +566,7 @@ class HubConnection:
         options, stateful = self._registry.options, self._stateful
         due = stall = self._busy_since + options.send_stall_seconds
         if now >= stall:
-            self.close(_TOO_SLOW, allow_reconnect=True, code=_TRY_AGAIN_LATER)
+            self._too_slow()
             return inf
         if stateful is not None:
             if now >= stateful.ack_at:
@@ -565,7 +586,7 @@ class HubConnection:
         if self._pings and not self._methods and not self._held:
             dead_at = self._received_at + options.client_timeout_seconds
             if now >= dead_at:
-                self.close("The client sent nothing, not even a ping, for too long.", allow_reconnect=True)
+                self.close(_SILENT, allow_reconnect=True, reason=CloseReason.SILENT)
         return min(due, ping_at, dead_at)
 
     def _watch_expiry(self, now: float) -> None:
@@ -593,10 +614,14 @@ class HubConnection:
             for watcher in self._watchers:
                 watcher.connection_ready(self)
 
-    def _finish(self, error: str | None) -> None:
+    def _too_slow(self) -> None:
+        self.close(_TOO_SLOW, allow_reconnect=True, code=_TRY_AGAIN_LATER, reason=CloseReason.SLOW)
+
+    def _finish(self, error: str | None, reason: CloseReason) -> None:
         """It has ended for the hub; its transport may have some last bytes to send."""
         was, self._phase = self._phase, _CLOSED
         registry = self._registry
+        registry.counts.closes[reason] += 1
         self._since = registry.clock.monotonic()
         self._error = error
         self._backlog = self._splitter = self._handshake = self._stateful = None

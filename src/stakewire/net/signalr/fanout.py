@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, cast
 
 from stakewire.clock import Clock
+from stakewire.net.signalr.counts import HubCounts
 from stakewire.net.signalr.sending import WRITING, Sender
 from stakewire.wire.signalr.numbered import NumberedMessage, slot_maker
 from stakewire.wire.signalr.shared import SharedMessage, Variant
@@ -111,8 +112,9 @@ class FanOut:
         sent_bytes: of these, framed.
     """
 
-    def __init__(self, sender: Sender, clock: Clock) -> None:
+    def __init__(self, sender: Sender, clock: Clock, counts: HubCounts) -> None:
         self.sent = self.sent_bytes = 0
+        self._counts = counts
         self._sender = sender
         self._clock = clock
         self._members: dict[HubConnection, Subscriber] = {}
@@ -206,7 +208,7 @@ class FanOut:
         targets, descriptors = lane.ready[:], lane.descriptors[:]  # writing may make some of them late
         if isinstance(message, SharedMessage):
             frame = message.frame(variant)
-            self._count(len(targets), len(frame))
+            self._count_written(len(targets), len(frame))
             sender.send(targets, descriptors, frame)
             return
         before, after = message.halves(variant)
@@ -216,7 +218,7 @@ class FanOut:
             number = subscriber.number
             slots.append(make(number))
             subscriber.number = number + 1
-        self._count(len(targets), len(before) + len(slots[0]) + len(after))
+        self._count_written(len(targets), len(before) + len(slots[0]) + len(after))
         sender.send_parts(targets, descriptors, before, slots, after)
 
     def _send_by_connections(
@@ -227,6 +229,12 @@ class FanOut:
                 busy(subscriber)
             else:
                 self.send_to(subscriber, message)
+
+    def _count_written(self, messages: int, size: int) -> None:
+        """What went past connections, which count for themselves."""
+        self._count(messages, size)
+        self._counts.sent += messages
+        self._counts.sent_bytes += messages * size
 
     def _count(self, messages: int, size: int) -> None:
         self.sent += messages

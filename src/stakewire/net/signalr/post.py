@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 
 from stakewire.net.signalr.clients import InvokeFailed
+from stakewire.net.signalr.counts import CloseReason
 from stakewire.net.signalr.groups import Audience, Members
 from stakewire.net.signalr.session import Sessions
 from stakewire.wire.signalr.messages import Invocation
@@ -68,7 +69,9 @@ class LocalClients:
         """Messages of other processes are lost: only clients that come again have a whole picture."""
         log.warning("messages of other processes were missed; clients are sent to reconnect")
         for connection in self._members.of(Audience("all")):
-            connection.close("Messages were missed.", allow_reconnect=True, code=1012)
+            connection.close(
+                "Messages were missed.", allow_reconnect=True, code=1012, reason=CloseReason.MISSED
+            )
 
 
 class LocalPost:

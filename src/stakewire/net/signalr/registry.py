@@ -10,6 +10,7 @@ from stakewire.clock import Clock
 from stakewire.ids import Tokens
 from stakewire.net.signalr.auth import Principal
 from stakewire.net.signalr.connection import Dispatcher, HubConnection
+from stakewire.net.signalr.counts import HubCounts
 from stakewire.net.signalr.options import HubOptions
 from stakewire.net.signalr.timers import Wheel
 
@@ -24,6 +25,7 @@ class Registry:
 
     Attributes:
         stopping: no further connection is made.
+        counts: what happened so far.
     """
 
     def __init__(self, options: HubOptions, dispatcher: Dispatcher, clock: Clock, tokens: Tokens) -> None:
@@ -32,6 +34,7 @@ class Registry:
         self.clock = clock
         self.wheel = Wheel(clock.monotonic())
         self.stopping = False
+        self.counts = HubCounts()
         self._tokens = tokens
         self._named: dict[str, HubConnection] = {}
         self._unnamed: set[HubConnection] = set()
@@ -43,6 +46,11 @@ class Registry:
         """There is no place for one more connection."""
         taken = len(self._named) + len(self._unnamed) - len(self._unclaimed)
         return self.stopping or taken >= self.options.max_connections
+
+    @property
+    def unclaimed(self) -> int:
+        """How many were negotiated and have had no transport yet."""
+        return len(self._unclaimed)
 
     @property
     def idle(self) -> bool:

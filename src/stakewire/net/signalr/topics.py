@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from stakewire.clock import Clock
 from stakewire.errors import InvalidInput, Refused
+from stakewire.net.signalr.counts import HubCounts
 from stakewire.net.signalr.fanout import FanOut, Subscriber
 from stakewire.net.signalr.sending import Sender
 from stakewire.wire.signalr.messages import Invocation
@@ -41,12 +42,20 @@ class Topic:
     """
 
     def __init__(
-        self, name: str, target: str, *, sender: Sender, clock: Clock, spread: Spread | None = None
+        self,
+        name: str,
+        target: str,
+        *,
+        sender: Sender,
+        clock: Clock,
+        counts: HubCounts,
+        spread: Spread | None = None,
     ) -> None:
         self.name = name
         self.target = target
         self.published = self.skipped = 0
-        self._fanout = FanOut(sender, clock)
+        self._counts = counts
+        self._fanout = FanOut(sender, clock, counts)
         self._spread = spread
 
     def __len__(self) -> int:
@@ -129,10 +138,11 @@ class StateTopic(Topic):
         *,
         sender: Sender,
         clock: Clock,
+        counts: HubCounts,
         spread: Spread | None = None,
         numbered: str | None = None,
     ) -> None:
-        super().__init__(name, target, sender=sender, clock=clock, spread=spread)
+        super().__init__(name, target, sender=sender, clock=clock, counts=counts, spread=spread)
         self.newest: tuple[Any, ...] | None = None
         self._numbered = numbered
         self._message: SharedMessage | NumberedMessage | None = None
@@ -173,6 +183,7 @@ class StateTopic(Topic):
     def _pass_over(self, subscriber: Subscriber) -> None:
         subscriber.behind = True
         self.skipped += 1
+        self._counts.skipped += 1
 
     def _send_newest(self, subscriber: Subscriber) -> None:
         if self._message is None:
@@ -207,9 +218,10 @@ class EventTopic(Topic):
 class Topics:
     """The topics of one hub in one process, by name."""
 
-    def __init__(self, sender: Sender, clock: Clock, spread: Spread | None = None) -> None:
+    def __init__(self, sender: Sender, clock: Clock, counts: HubCounts, spread: Spread | None = None) -> None:
         self.sender = sender
         self._clock = clock
+        self._counts = counts
         self._spread = spread
         self._topics: dict[str, StateTopic | EventTopic] = {}
 
@@ -239,6 +251,7 @@ class Topics:
                 target or name,
                 sender=self.sender,
                 clock=self._clock,
+                counts=self._counts,
                 spread=self._spread,
                 numbered=numbered,
             )
@@ -252,7 +265,12 @@ class Topics:
         topic = self._topics.get(name)
         if topic is None:
             topic = EventTopic(
-                name, target or name, sender=self.sender, clock=self._clock, spread=self._spread
+                name,
+                target or name,
+                sender=self.sender,
+                clock=self._clock,
+                counts=self._counts,
+                spread=self._spread,
             )
             self._add(topic)
         elif not isinstance(topic, EventTopic):
