@@ -156,6 +156,8 @@ def test_an_endless_record_is_refused_at_the_bound(protocol: HubProtocol) -> Non
             splitter.feed(piece)
             held = [getattr(splitter, name) for name in type(splitter).__slots__]  # type: ignore[attr-defined]
             assert sum(sys.getsizeof(part) for part in held if part is not None) < 13_000
+    with pytest.raises(MessageTooLarge):
+        protocol.splitter(10_000).feed(start + b" " * 10_000)
     idle: Any = protocol.splitter(10_000)
     message = protocol.write(Invocation("T", ["x" * 9000]))
     assert idle.feed(message[:5000]) == []
@@ -231,5 +233,6 @@ def test_a_prefix_is_read_as_written(length: int, after: bytes) -> None:
 @pytest.mark.parametrize("prefix", ["8080808080", "ffffffff08", "ffffffffff", "8080808008"])
 def test_a_prefix_that_is_none_is_refused(prefix: str) -> None:
     """More than 5 bytes or more than 0x7FFFFFFF is no length."""
-    with pytest.raises(ProtocolError):
+    with pytest.raises(ProtocolError) as refused:
         MESSAGEPACK.splitter(100).feed(bytes.fromhex(prefix))
+    assert not isinstance(refused.value, MessageTooLarge)

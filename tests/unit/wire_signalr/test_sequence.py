@@ -275,3 +275,16 @@ def test_what_is_kept_is_bounded() -> None:
         log.acked(log.resume()[0] + len(log.resume()[1]) - 1)
         assert rounds < 10
     assert sum(map(len, log.resume()[1])) <= 330
+
+
+def test_a_healthy_session_is_never_hopeless() -> None:
+    """What is acknowledged counts no more, reconnects and all, however long the session."""
+    log = SendLog(max_bytes=100)
+    for number in range(1, 1000):
+        log.sent(b"0123456789")
+        log.acked(number)
+        if number % 10 == 0:
+            log.resume()
+        assert not log.hopeless
+        assert not log.full
+    assert log.resume() == (1000, [])

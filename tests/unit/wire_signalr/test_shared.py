@@ -162,14 +162,16 @@ def test_line_breaks_in_an_event_stay_line_breaks(text: str) -> None:
     assert event_data(event(text.encode())) == expected
 
 
-def test_the_claims_see_a_planted_bug(monkeypatch: pytest.MonkeyPatch) -> None:
-    """If the second half could refer to the digits of another number, these tests would see it."""
-    monkeypatch.setattr(numbered, "_deflate_halves", careless_halves)
-    message = NumberedMessage(lambda slot: Invocation("Feed", [slot, "x" * 300, "ÿ:0000000000,"]))
+@pytest.mark.parametrize("careful", [True, False])
+def test_nothing_refers_to_the_digits(careful: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Text like the slot's digits arrives unharmed; a planted bug, digits in the dictionary, is seen."""
+    arguments = ["x" * 300, "0000000000", "1234567890", "        12"]
+    if not careful:
+        monkeypatch.setattr(numbered, "_deflate_halves", careless_halves)
+    message = NumberedMessage(lambda slot: Invocation("Feed", [slot, *arguments]))
     data = unwrap(Variant.WS_JSON_DEFLATE, message.frame(Variant.WS_JSON_DEFLATE, 12))
-    assert data != plain(
-        Variant.WS_JSON_DEFLATE, Invocation("Feed", [msgspec.Raw(b"        12"), "x" * 300, "ÿ:0000000000,"])
-    )
+    expected = plain(Variant.WS_JSON_DEFLATE, Invocation("Feed", [msgspec.Raw(b"        12"), *arguments]))
+    assert (data == expected) is careful
 
 
 def careless_halves(before: bytes, after: bytes) -> tuple[bytes, bytes]:
