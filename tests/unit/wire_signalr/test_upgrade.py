@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from stakewire.testing.vectors import read_vectors
 from stakewire.wire.websocket.errors import UpgradeRefused
 from stakewire.wire.websocket.handshake import (
-    DEFLATE_OFFER,
+    DEFLATE_ANSWER,
     accept_head,
     accept_key,
     check_upgrade,
@@ -90,8 +90,8 @@ def test_the_answer_takes_the_offer_only_if_wanted(deflate: bool) -> None:
     ).map(", ".join)
 )
 def test_an_answer_is_a_subset_of_what_may_be_answered(offer: str) -> None:
-    """Whatever is offered, the answer is none or forbids both windows; our own offer is always taken."""
+    """Whatever is offered, the answer is none or forbids both windows; an offer that does so itself is always taken."""
     answer = deflate_offer([(b"sec-websocket-extensions", offer.encode())])
-    assert answer is None or answer.startswith(DEFLATE_OFFER)
-    both = f"{offer}, {DEFLATE_OFFER.decode()}"
+    assert answer is None or answer.startswith(DEFLATE_ANSWER)
+    both = f"{offer}, {DEFLATE_ANSWER.decode()}"
     assert deflate_offer([(b"sec-websocket-extensions", both.encode())]) is not None

@@ -1,4 +1,4 @@
-"""The upgrade from HTTP to WebSocket (RFC 6455 section 4), both ends, and the deflate offer (RFC 7692)."""
+"""The upgrade from HTTP to WebSocket (RFC 6455 section 4) and the deflate offer (RFC 7692), server side."""
 
 from __future__ import annotations
 
@@ -18,8 +18,6 @@ _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _DEFLATE: Final = b"permessage-deflate"
 DEFLATE_ANSWER: Final = b"permessage-deflate; server_no_context_takeover; client_no_context_takeover"
 """Neither end keeps a window between messages: frames can be shared, and an idle connection costs nothing."""
-DEFLATE_OFFER: Final = DEFLATE_ANSWER
-"""What a client of ours asks for: the same."""
 
 
 @dataclass(frozen=True, slots=True)
