@@ -90,7 +90,7 @@ def test_the_answer_takes_the_offer_only_if_wanted(deflate: bool) -> None:
     ).map(", ".join)
 )
 def test_an_answer_is_a_subset_of_what_may_be_answered(offer: str) -> None:
-    """Whatever is offered, the answer is none or forbids both windows; an offer that does so itself is always taken."""
+    """Whatever is offered, the answer is none or forbids both windows; an offer that does so is taken."""
     answer = deflate_offer([(b"sec-websocket-extensions", offer.encode())])
     assert answer is None or answer.startswith(DEFLATE_ANSWER)
     both = f"{offer}, {DEFLATE_ANSWER.decode()}"
