@@ -8,7 +8,7 @@ from tests.integration.signalr.hosting import PATH, SHAKE, Host, until
 
 from stakewire.errors import ConfigError
 from stakewire.net.signalr.auth import Principal
-from stakewire.net.signalr.options import LONG_POLLING, WEB_SOCKETS, HubOptions
+from stakewire.net.signalr.options import LONG_POLLING, SERVER_SENT_EVENTS, WEB_SOCKETS, HubOptions
 from stakewire.net.signalr.request import HubRequest
 from stakewire.wire.signalr.negotiate import Redirect
 
@@ -122,8 +122,23 @@ async def test_pollers_cannot_change_to_another_transport(host: Host) -> None:
     assert (await host.ask("POST", f"?id={token}", body=SHAKE)).status == 200
 
 
-async def test_a_post_needs_a_transport(host: Host) -> None:
+async def test_polling_may_begin_with_a_post(host: Host) -> None:
+    """signalrcore shakes hands before its first poll; who then never polls is gone after 15 s."""
+    tokens = [(await host.negotiate())["connectionToken"] for _ in range(2)]
+    for token in tokens:
+        assert (await host.ask("POST", f"?id={token}", body=SHAKE)).status == 200
+    assert (await host.ask("GET", f"?id={tokens[0]}")).body == b""
+    assert (await host.ask("GET", f"?id={tokens[0]}")).body == b"{}\x1e"
+    host.pass_time(10)
+    assert (await host.ask("POST", f"?id={tokens[0]}", body=b"")).status == 200
+    host.pass_time(6)
+    host.pass_time(1)
+    assert host.known == 0
+
+
+async def test_without_polling_a_post_needs_a_transport(new_host: NewHost) -> None:
     """Before the first GET there is nobody to answer on."""
+    host = await new_host(options=HubOptions(transports=(SERVER_SENT_EVENTS,)))
     token = (await host.negotiate())["connectionToken"]
     assert (await host.ask("POST", f"?id={token}", body=SHAKE)).status == 400
 

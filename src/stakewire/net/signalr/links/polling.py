@@ -41,7 +41,7 @@ class PollingLink(PostedLink):
         self._queue: list[bytes] = []
         self.unsent = 0
         self._poll: Poll | None = None
-        self._since = 0.0  # when the waiting poll came, or when the last one was answered
+        self._since = owner.link_time()  # when the waiting poll came, or when the last one was answered
         self._began = self._ended = False
 
     @property
@@ -100,8 +100,6 @@ class PollingLink(PostedLink):
 
     def look(self, now: float) -> float:
         """End a poll without news, or the connection if nobody polls any more."""
-        if not self._began:
-            return now + self._options.disconnect_seconds
         if self._poll is None:
             limit = self._since + self._options.disconnect_seconds
             if now >= limit and not self._ended:
