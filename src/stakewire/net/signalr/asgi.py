@@ -1,4 +1,4 @@
-"""A hub as an ASGI 3 application, to be mounted into somebody's app; Granian and uvicorn are tested.
+"""A hub as an ASGI 3 application, around or inside somebody's app; Granian and uvicorn are tested.
 
 Slower than on the project's own HTTP server: every send is a task's turn of its own, and the server frames
 and compresses for each client anew, where ours writes the same bytes to all.
@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from stakewire.net.http import Message, Receive, Scope, Send
+from stakewire.net.http import AsgiApp, Message, Receive, Scope, Send
+from stakewire.net.http.lifespan import Lifespan
 from stakewire.net.signalr.links.asgi import AsgiEventStreamLink, AsgiWebSocketLink, until_client_leaves
 from stakewire.net.signalr.options import HubOptions
 from stakewire.net.signalr.request import HeaderLines, HubRequest
@@ -97,10 +98,13 @@ class AsgiHubExchange:
 class HubApp:
     """Serves one hub to any ASGI server.
 
-    Mounted (`Mount("/hubs/chat", hub.asgi())`), it answers at the path of the mount; served as a whole
-    application, at the hub's own path. The lifespan starts and stops the hub. Frameworks do not pass it on to
-    what is mounted: there the application around it does both (`async with hub`), or else the first request
-    starts the hub, and nobody says goodbye to its clients when the server stops.
+    It answers at the hub's own path, also where a part of that is the path of a mount, and hands everything
+    else to the app that it stands `around`; without one that is 404.
+
+    The lifespan starts and stops the hub. Frameworks do not pass it on to what is mounted: there the
+    application does both (`async with hub`), or else the first request starts the hub, and nobody says
+    goodbye to its clients when the server stops. Starlette's `Mount("/hubs/chat", ...)` does not match that
+    very path: mount at "/hubs", or better let the hub stand around the app.
     """
 
     def __init__(
@@ -109,8 +113,10 @@ class HubApp:
         *,
         start: Callable[[], Awaitable[None]],
         stop: Callable[[], Awaitable[None]],
+        around: AsgiApp | None = None,
     ) -> None:
         self._endpoint = endpoint
+        self._around = around
         self._start = start
         self._stop = stop
         self._starting = asyncio.Lock()
@@ -118,15 +124,17 @@ class HubApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
         if kind == "lifespan":
-            await self._lifespan(receive, send)
+            await self._lifespan(scope, receive, send)
             return
-        if kind not in ("http", "websocket"):
-            raise RuntimeError(f"a hub does not serve {kind}")
+        path = self._path(scope) if kind in ("http", "websocket") else None
+        if path is None:
+            await (self._around or _nobody)(scope, receive, send)
+            return
         await self._be_started()
         if kind == "http":
-            await self._http(scope, receive, send)
+            await self._http(path, scope, receive, send)
         else:
-            await self._websocket(scope, receive, send)
+            await self._websocket(path, scope, receive, send)
 
     async def _be_started(self) -> None:
         if not self._endpoint.started:
@@ -134,22 +142,23 @@ class HubApp:
                 if not self._endpoint.started:
                     await self._start()
 
-    async def _lifespan(self, receive: Receive, send: Send) -> None:
-        for step, act in (("startup", self._be_started), ("shutdown", self._stop)):
+    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        inner = Lifespan(self._around or _nobody, scope.setdefault("state", {}))
+        for step, acts in (
+            ("startup", (self._be_started, inner.start)),
+            ("shutdown", (self._stop, inner.stop)),
+        ):
             await receive()
             try:
-                await act()
+                for act in acts:
+                    await act()
             except Exception as error:
                 log.exception("hub failed", step=step)
                 await send({"type": f"lifespan.{step}.failed", "message": str(error)})
                 return
             await send({"type": f"lifespan.{step}.complete"})
 
-    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = self._path(scope)
-        if path is None:
-            await _answer(send, _Answer(404, b"There is no such path", b"text/plain", ()))
-            return
+    async def _http(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
         body = await _body(receive, self._endpoint.options.max_batch_bytes)
         if body is None:
             await _answer(send, _Answer(413, b"The body is too large", b"text/plain", ()))
@@ -164,12 +173,8 @@ class HubApp:
         else:
             await decided.run(receive, send)
 
-    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = self._path(scope)
+    async def _websocket(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()  # websocket.connect
-        if path is None:
-            await _refuse(scope, send, _Answer(404, b"There is no such path", b"text/plain", ()))
-            return
         exchange = self._exchange(scope, path, b"")
         self._endpoint.handle(exchange)
         try:
@@ -183,12 +188,12 @@ class HubApp:
 
     def _path(self, scope: Scope) -> str | None:
         """The path as the hub knows it; None if it is not the hub's."""
-        path, root = scope["path"], scope.get("root_path", "")
-        inner = path[len(root) :] if path.startswith(root) else path
-        own = self._endpoint.path
-        for candidate in (inner, own + inner) if root else (inner,):
+        path: str = scope["path"]
+        root: str = scope.get("root_path", "")
+        inner = path.removeprefix(root)
+        for candidate in (path, inner, self._endpoint.path + inner if root else inner):
             if self._endpoint.serves(candidate):
-                return str(candidate)
+                return candidate
         return None
 
     def _exchange(self, scope: Scope, path: str, body: bytes) -> AsgiHubExchange:
@@ -216,6 +221,17 @@ async def _decided_before_leaving(exchange: AsgiHubExchange, receive: Receive) -
     finally:
         leaving.cancel()
         exchange.lost()
+
+
+async def _nobody(scope: Scope, receive: Receive, send: Send) -> None:
+    """The application around which there is none."""
+    nothing = _Answer(404, b"There is no such path", b"text/plain", ())
+    if scope["type"] == "http":
+        await _answer(send, nothing)
+    elif scope["type"] == "websocket":
+        await _refuse(scope, send, nothing)
+    else:
+        raise RuntimeError(f"a hub does not serve {scope['type']}")
 
 
 async def _body(receive: Receive, limit: int) -> bytes | None:

@@ -20,6 +20,7 @@ from stakewire.net.signalr.filters import Filter
 from stakewire.net.signalr.groups import Groups, Members
 from stakewire.net.signalr.hub import Hub
 from stakewire.net.signalr.methods import HubDescription
+from stakewire.net.signalr.metrics import HubMetrics
 from stakewire.net.signalr.negotiate import ChooseServer
 from stakewire.net.signalr.options import HubOptions
 from stakewire.net.signalr.post import LocalClients, LocalPost
@@ -41,6 +42,8 @@ class HubServer(Generic[H]):
         async with server: ...
 
     Attributes:
+        path: where clients connect to.
+        clock: the time that deadlines are judged by.
         clients: whom to send to, for code outside hub methods.
         groups: memberships, for code outside hub methods.
         endpoint: the routes, for servers that are not ours; also knows the open connections.
@@ -60,6 +63,7 @@ class HubServer(Generic[H]):
         backplane: Backplane | None = None,
         choose_server: ChooseServer | None = None,
         sender: Sender | None = None,
+        metrics: HubMetrics | None = None,
         clock: Clock | None = None,
         tokens: Tokens | None = None,
     ) -> None:
@@ -74,6 +78,7 @@ class HubServer(Generic[H]):
             backplane: connects the processes of a hub that has several.
             choose_server: sends clients that negotiate elsewhere.
             sender: how topics write to sockets; the quickest way that the system allows, unless given.
+            metrics: shows the hub to Prometheus; several hubs may share it.
             clock, tokens: the system's, unless given.
 
         Raises:
@@ -81,8 +86,11 @@ class HubServer(Generic[H]):
         """
         self.options = options or HubOptions()
         clock, tokens = clock or SystemClock(), tokens or SystemTokens()
+        self.path = path
+        self.clock = clock
+        self._metrics = metrics
         members = Members(self.options.max_groups)
-        sessions = Sessions(self.options)
+        self._sessions = sessions = Sessions(self.options)
         local = LocalClients(members, sessions)
         self._stopped = False
         self._exchange: Exchange | None = None
@@ -124,6 +132,11 @@ class HubServer(Generic[H]):
         )
 
     @property
+    def calls_waiting(self) -> int:
+        """Calls that wait for their turn, of all clients."""
+        return self._sessions.waiting
+
+    @property
     def description(self) -> HubDescription:
         """The hub's methods as values; `stakewire.net.signalr.describe` makes documents and clients of it."""
         return self._dispatcher.description
@@ -139,6 +152,8 @@ class HubServer(Generic[H]):
         if self._exchange is not None:
             await self._exchange.start()
         self.endpoint.start()
+        if self._metrics is not None:
+            self._metrics.watch(self)
 
     async def stop(self, grace_seconds: float = STOP_SECONDS) -> None:
         """Send all clients away, to come back to another process, and let the calls that run end.
@@ -154,6 +169,8 @@ class HubServer(Generic[H]):
         )
         if self._exchange is not None:
             await self._exchange.stop()
+        if self._metrics is not None:
+            self._metrics.unwatch(self)
         self._sender.close()
 
     async def __aenter__(self) -> Self:

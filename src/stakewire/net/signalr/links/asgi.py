@@ -17,8 +17,6 @@ from stakewire.wire.signalr.protocol import HubProtocol
 from stakewire.wire.signalr.shared import Variant
 from stakewire.wire.websocket.errors import CloseCode
 
-_GRACEFUL = frozenset({CloseCode.NORMAL, CloseCode.NO_STATUS})
-
 
 class Outbox:
     """What waits for the server to take it, and the two tasks of a request: one reads, one writes.
@@ -27,13 +25,14 @@ class Outbox:
         unsent: bytes that the server has not taken; those that it is just taking count, those that it keeps
             itself (64 KiB or so) do not.
         ended: nothing further is sent.
+        emptied: it was ended, and the server has taken everything.
     """
 
-    __slots__ = ("_aborted", "_frames", "_link", "_owner", "_tasks", "_wake", "ended", "unsent")
+    __slots__ = ("_aborted", "_frames", "_link", "_owner", "_tasks", "_wake", "emptied", "ended", "unsent")
 
     def __init__(self, link: Link, owner: LinkOwner) -> None:
         self.unsent = 0
-        self.ended = False
+        self.ended = self.emptied = False
         self._link = link
         self._owner = owner
         self._frames: list[bytes] = []
@@ -70,6 +69,7 @@ class Outbox:
         """All that waits, joined; empty at the end."""
         while not self._frames:
             if self.ended:
+                self.emptied = not self._aborted
                 return b""
             self._wake = asyncio.get_running_loop().create_future()
             await self._wake
@@ -174,6 +174,9 @@ class AsgiWebSocketLink:
         try:
             await send({"type": "websocket.accept", "headers": list(self._headers)})
             clean = await self._outbox.run(self._read(receive), self._write(send))
+            if self._outbox.emptied:
+                # Only now that nobody receives any more: Granian waits for that.
+                await send({"type": "websocket.close", "code": self._code})
         finally:
             self._owner.link_lost(self, clean=clean)
 
@@ -182,7 +185,8 @@ class AsgiWebSocketLink:
             await self._reads.wait()
             message = await receive()
             if message["type"] == "websocket.disconnect":
-                return message.get("code", CloseCode.NO_STATUS) in _GRACEFUL
+                # Servers say 1005 of connections that were cut, too: only 1000 is surely the client's wish.
+                return bool(message.get("code") == CloseCode.NORMAL)
             data = message.get("bytes")
             if data is None:
                 data = message["text"].encode()
@@ -199,7 +203,6 @@ class AsgiWebSocketLink:
                 else:
                     await send({"type": "websocket.send", "bytes": data})
                 self._outbox.taken(len(data))
-            await send({"type": "websocket.close", "code": self._code})
         except OSError:
             pass  # how servers say that the client has gone
         return False
