@@ -2,8 +2,8 @@
 
 hub.py        what the author of a hub writes with
 methods.py    a hub class as values
-dispatch.py   from messages to methods and back; calls.py one call, session.py what goes on for a connection,
-              streams.py streams both ways, filters.py code around calls
+dispatch.py   from messages to methods and back; session.py what goes on for a connection, invoker.py and
+              calls.py one call, streams.py streams both ways, filters.py code around calls
 clients.py    whom to send to; groups.py who is connected and in which groups; post.py carries it
 topics.py     one message to many, as the same bytes; fanout.py and sending/ write it
 endpoint.py   the routes over HTTP; negotiate.py, auth.py, cors.py, connection.py, links/ the transports

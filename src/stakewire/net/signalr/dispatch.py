@@ -9,28 +9,13 @@ from typing import Any, Generic, TypeVar
 
 import structlog
 
-from stakewire.net.signalr.calls import (
-    Denied,
-    WrongCall,
-    bind,
-    check_policies,
-    error_text,
-    refusal_text,
-    unknown_method,
-    wrong_kind,
-)
-from stakewire.net.signalr.clients import CallerClients, Post
+from stakewire.net.signalr.calls import WrongCall, error_text, unknown_method, wrong_kind
+from stakewire.net.signalr.clients import Post
 from stakewire.net.signalr.connection import HubConnection
-from stakewire.net.signalr.filters import (
-    Filter,
-    HubFilter,
-    InvocationContext,
-    around_invocations,
-    run_connected,
-    run_disconnected,
-)
+from stakewire.net.signalr.filters import Filter
 from stakewire.net.signalr.groups import Groups, Members
-from stakewire.net.signalr.hub import Hub, HubContext, HubError
+from stakewire.net.signalr.hub import Hub, HubError
+from stakewire.net.signalr.invoker import Invoker
 from stakewire.net.signalr.methods import HubMethod, describe_hub
 from stakewire.net.signalr.options import HubOptions
 from stakewire.net.signalr.session import Session, Sessions
@@ -78,28 +63,22 @@ class HubDispatcher(Generic[H]):
         self._options = options
         self._members = members
         self._sessions = sessions
-        self._post = post
-        self._groups = groups
-        self._hub = hub
-        self._provide = provide
-        self._filters = filters
-        self._call_filtered = around_invocations(filters)
         self._tasks: set[asyncio.Task[None]] = set()
-        around = [one for one in filters if isinstance(one, HubFilter)]
-        self._cares_for_connect = (
-            hub.on_connected is not Hub.on_connected
-            or bool(self.description.policies)
-            or any(type(one).on_connected is not HubFilter.on_connected for one in around)
-        )
-        self._cares_for_disconnect = hub.on_disconnected is not Hub.on_disconnected or any(
-            type(one).on_disconnected is not HubFilter.on_disconnected for one in around
+        self._invoker = Invoker(
+            hub,
+            provide=provide,
+            policies=self.description.policies,
+            filters=filters,
+            post=post,
+            groups=groups,
+            detailed_errors=options.detailed_errors,
         )
 
-    # What CORE calls.
+    # What the endpoint calls.
 
     def connected(self, connection: HubConnection) -> Awaitable[None] | None:
         """The connection can be reached from now on, unless its hub refuses it."""
-        if self._cares_for_connect:
+        if self._invoker.cares_for_connect:
             return self._connect(connection)
         self._members.add(connection)
         return None
@@ -127,7 +106,7 @@ class HubDispatcher(Generic[H]):
         was_member = self._members.remove(connection)
         session = self._sessions.find(connection)
         running = [] if session is None else session.end()
-        if was_member and self._cares_for_disconnect:
+        if was_member and self._invoker.cares_for_disconnect:
             return self._disconnect(connection, error, running)
         return None
 
@@ -143,37 +122,21 @@ class HubDispatcher(Generic[H]):
     # Connections.
 
     async def _connect(self, connection: HubConnection) -> None:
-        hub = self._new_hub(connection)
         self._sessions.connecting.add(connection)
+        taken = False
         try:
-            await check_policies(self.description.policies, hub.context)
-            self._members.add(connection)
-            await run_connected(self._filters, hub)
-        except (HubError, Denied) as refusal:
-            self._members.remove(connection)
-            connection.close(refusal_text(refusal))
-        except BaseException:
-            self._members.remove(connection)
-            raise
+            taken = await self._invoker.connect(connection, self._members.add)
         finally:
             self._sessions.connecting.discard(connection)
+            if not taken:
+                self._members.remove(connection)
 
     async def _disconnect(
         self, connection: HubConnection, error: str | None, running: Sequence[asyncio.Task[None]]
     ) -> None:
         if running:
             await asyncio.wait(running)
-        try:
-            await run_disconnected(self._filters, self._new_hub(connection), error)
-        except Exception:
-            log.exception("on_disconnected failed", connection=connection.id)
-
-    def _new_hub(self, connection: HubConnection) -> Hub:
-        hub = self._provide(self._hub)
-        hub.context = HubContext(connection)
-        hub.clients = CallerClients(self._post, connection.id)
-        hub.groups = self._groups
-        return hub
+        await self._invoker.disconnect(connection, error)
 
     # Calls.
 
@@ -224,13 +187,18 @@ class HubDispatcher(Generic[H]):
         ids = message.stream_ids
         if len(ids) != len(method.streams) or any(name in session.uploads for name in ids):
             wrong = WrongCall(f"The target expects {len(method.streams)} stream(s) with ids not in use.")
-            self._refuse(session, message, self._told(session, method, wrong))
+            self._refuse(session, message, self._invoker.told(session.connection, method, wrong))
             return None
         session.beside += 1
         return [session.open_upload(name, p.type) for name, p in zip(ids, method.streams, strict=True)]
 
     async def _invoke_in_turn(self, session: Session, method: HubMethod, message: Invocation) -> None:
-        """A call, and then the ones that came meanwhile: a busy connection needs no task for each."""
+        """A call, and then the ones that came meanwhile: a busy connection needs no task for each.
+
+        While they run the client need not ping, as in .NET; streams, which may last for ever, do not
+        excuse it.
+        """
+        session.connection.method_started()
         try:
             call: tuple[HubMethod, Invocation] | None = (method, message)
             while call is not None:
@@ -238,6 +206,7 @@ class HubDispatcher(Generic[H]):
                 call = session.next()
         finally:
             session.running -= 1
+            session.connection.method_ended()
 
     async def _invoke_beside(
         self, session: Session, method: HubMethod, message: Invocation, uploads: Sequence[ClientStream]
@@ -253,16 +222,16 @@ class HubDispatcher(Generic[H]):
     ) -> None:
         error, result = None, None
         try:
-            result = await self._call(session, method, message, uploads)
+            result = await self._invoker.call(session.connection, method, message, uploads)
         except Exception as failure:
-            error = self._told(session, method, failure)
+            error = self._invoker.told(session.connection, method, failure)
         if message.invocation_id is None:
             return
         if error is None:
             try:
                 session.connection.send(Completion(message.invocation_id, result))
             except Exception as failure:  # the result cannot be encoded
-                error = self._told(session, method, failure)
+                error = self._invoker.told(session.connection, method, failure)
         if error is not None:
             session.connection.send(Completion(message.invocation_id, error=error))
 
@@ -279,36 +248,21 @@ class HubDispatcher(Generic[H]):
         stream.begun()
         try:
             if not stream.cancelled:
-                items = await self._call(session, method, message, uploads)
+                items = await self._invoker.call(session.connection, method, message, uploads)
                 await send_items(session.connection, message.invocation_id, items, stream)
         except asyncio.CancelledError:
             if not stream.cancelled:
                 raise
         except Exception as failure:
-            error = self._told(session, method, failure)
+            error = self._invoker.told(session.connection, method, failure)
         finally:
             session.beside -= 1
             del session.streams[message.invocation_id]
             session.close_uploads(message.stream_ids)
         session.connection.send(Completion(message.invocation_id, error=error))
 
-    async def _call(
-        self,
-        session: Session,
-        method: HubMethod,
-        message: Invocation | StreamInvocation,
-        uploads: Sequence[ClientStream],
-    ) -> Any:
-        connection = session.connection
-        hub = self._new_hub(connection)
-        if method.policies:
-            await check_policies(method.policies, hub.context)
-        arguments = bind(method, connection.protocol, message.arguments, uploads)
-        return await self._call_filtered(InvocationContext(hub, method, arguments))
-
     def _start(self, session: Session, call: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(call)
-        session.connection.method_started()
         self._tasks.add(task)
         session.tasks.add(task)
         task.add_done_callback(partial(self._ended, session))
@@ -316,7 +270,6 @@ class HubDispatcher(Generic[H]):
     def _ended(self, session: Session, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         session.tasks.discard(task)
-        session.connection.method_ended()
         self._sessions.release(session)
         if not task.cancelled() and (failure := task.exception()) is not None:
             log.error("a call ended with an error of the server's own", exc_info=failure)
@@ -324,13 +277,3 @@ class HubDispatcher(Generic[H]):
     def _refuse(self, session: Session, message: Invocation | StreamInvocation, text: str) -> None:
         if message.invocation_id is not None:
             session.connection.send(Completion(message.invocation_id, error=text))
-
-    def _told(self, session: Session, method: HubMethod, failure: Exception) -> str:
-        """What the client is told; the log has the rest."""
-        if isinstance(failure, HubError | Denied | WrongCall):
-            log.info("hub method refused", method=method.name, connection=session.connection.id)
-        else:
-            log.error(
-                "hub method failed", method=method.name, connection=session.connection.id, exc_info=failure
-            )
-        return error_text(method, failure, detailed=self._options.detailed_errors)
