@@ -163,6 +163,11 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._sessions)
 
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for their turn."""
+        return sum(len(session.waiting) for session in self._sessions.values())
+
     def of(self, connection: HubConnection) -> Session:
         """The connection's session, a new one if there is none."""
         session = self._sessions.get(connection)
