@@ -10,8 +10,9 @@ import pytest
 from tests.integration.signalr.conftest import NewHost
 from tests.integration.signalr.hosting import KEY, SHAKE, SHAKE_MESSAGEPACK, Host, Socket, until
 
+from stakewire.net.signalr.connection import HubConnection
 from stakewire.net.signalr.options import HubOptions
-from stakewire.wire.signalr.messages import Invocation
+from stakewire.wire.signalr.messages import HubMessage, Invocation
 from stakewire.wire.signalr.protocol import MESSAGEPACK
 from stakewire.wire.signalr.shared import SharedMessage
 from stakewire.wire.websocket.frames import PING, Binary, PongFrame, Text, client_frame
@@ -225,6 +226,22 @@ async def test_reading_can_be_held_between_two_messages(host: Host) -> None:
     assert len(host.hub.messages) == 1
     host.hub.only.hold_reading(False)
     assert [(await client.hear())["result"] for _ in range(4)] == [0, 1, 2, 2]
+
+
+async def test_a_hold_that_is_taken_back_at_once_stops_nothing(host: Host) -> None:
+    """Inside the handling of one message; the next ones, and what is read later, go their way."""
+    client = await host.connect()
+    take = host.hub.message
+
+    def hold_for_a_moment(connection: HubConnection, message: HubMessage) -> None:
+        connection.hold_reading(True)
+        connection.hold_reading(False)
+        take(connection, message)
+
+    host.hub.message = hold_for_a_moment  # type: ignore[method-assign]
+    client.say(*({"type": 1, "target": "Echo", "arguments": [n], "invocationId": str(n)} for n in range(3)))
+    assert [(await client.hear())["result"] for _ in range(3)] == [0, 1, 2]
+    assert await client.call("later") == "later"
 
 
 async def test_stop_sends_everybody_away_to_reconnect(host: Host) -> None:

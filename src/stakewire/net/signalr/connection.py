@@ -91,6 +91,7 @@ class HubConnection:
         "_held",
         "_items",
         "_methods",
+        "_paused",
         "_phase",
         "_pings",
         "_received_at",
@@ -134,7 +135,7 @@ class HubConnection:
         self._handshake: Handshake | None = None
         self._splitter: Splitter | None = None
         self._backlog: list[bytes] | None = None  # records that wait until reading goes on
-        self._held = self._taking = self._pings = self._connecting = False
+        self._held = self._paused = self._taking = self._pings = self._connecting = False
         self._error: str | None = None
         self._methods = 0
         self._items: dict[Any, Any] | None = None
@@ -263,10 +264,10 @@ class HubConnection:
         if hold == self._held:
             return
         self._held = hold
-        if not hold:
+        if hold:
+            self._pause()
+        else:
             self._go_on()
-        elif self.link is not None:
-            self.link.pause_reading()
 
     def watch(self, watcher: Watcher) -> None:
         """Tell `watcher` when this connection can take more, and when it ends."""
@@ -317,8 +318,9 @@ class HubConnection:
         link.send(wrap(self.variant, self.protocol.write(Sequence(sequence_id))))
         for frame in frames:
             link.send(frame)
+        self._paused = False
         if self._held:
-            link.pause_reading()
+            self._pause()
         self._ready()
 
     def renew(self, principal: Principal) -> None:
@@ -418,7 +420,7 @@ class HubConnection:
         self._phase = _STARTING
         self._registry.wheel.watch(self, self.sent_at + self._registry.options.keep_alive_seconds)
         self._backlog = []
-        self._start(link)
+        self._start()
         if rest:
             self.receive(rest)
 
@@ -428,7 +430,7 @@ class HubConnection:
         self.link.end(_NORMAL)
         self._finish(error, CloseReason.REFUSED)
 
-    def _start(self, link: Link) -> None:
+    def _start(self) -> None:
         """Let the hub take the connection; its messages wait until it has."""
         try:
             work = self._registry.dispatcher.connected(self)
@@ -439,7 +441,7 @@ class HubConnection:
             self._started()
         else:
             self._connecting = True
-            link.pause_reading()
+            self._pause()
             self._registry.spawn(self._wait_started(work))
 
     async def _wait_started(self, work: Awaitable[None]) -> None:
@@ -464,24 +466,24 @@ class HubConnection:
 
     # Messages of the client.
 
-    def _go_on(self) -> None:
-        """Work off what waited, and read on."""
-        if self._phase != _OPEN or self._held or self._taking:
-            return
-        backlog, self._backlog = self._backlog, None
-        link = self.link
-        if self._take(backlog or []) and link is not None:
-            link.resume_reading()
+    def _pause(self) -> None:
+        if self.link is not None and not self._paused:
+            self._paused = True
+            self.link.pause_reading()
 
-    def _take(self, records: list[bytes]) -> bool:
-        """Deal with records one by one; false if reading was held, or the end came, meanwhile."""
+    def _go_on(self) -> None:
+        """Work off what waited, and read on; inside `_take` that goes on by itself."""
+        if self._phase == _OPEN and not self._taking:
+            backlog, self._backlog = self._backlog, None
+            self._take(backlog or [])
+
+    def _take(self, records: list[bytes]) -> None:
+        """Deal with records one by one; whoever holds reading stops it between two of them."""
         self._taking = True
         try:
             for index, record in enumerate(records):
-                if self._held:
+                if self._held or self._phase != _OPEN:
                     self._backlog = records[index:]
-                    break
-                if self._phase != _OPEN:
                     break
                 message = self.protocol.parse(record)
                 if message is not None:
@@ -490,7 +492,10 @@ class HubConnection:
             self._refuse(error)
         finally:
             self._taking = False
-        return not self._held and self._phase == _OPEN
+        link = self.link
+        if self._paused and link is not None and not self._held and self._phase == _OPEN:
+            self._paused = False
+            link.resume_reading()
 
     def _take_one(self, message: HubMessage) -> None:
         self._registry.counts.received += 1
