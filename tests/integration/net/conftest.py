@@ -25,6 +25,7 @@ from stakewire.net.http import (
     HotHandler,
     HotRequest,
     HttpLimits,
+    HttpMetrics,
     HttpServer,
     Respond,
 )
@@ -162,6 +163,7 @@ async def serve() -> AsyncIterator[Serve]:
         limits: HttpLimits | None = None,
         trusted: tuple[Network, ...] = (),
         tls: ssl.SSLContext | None = None,
+        metrics: HttpMetrics | None = None,
     ) -> Service:
         clock = ManualClock()
         (sock,) = bind("127.0.0.1", 0)
@@ -180,6 +182,7 @@ async def serve() -> AsyncIterator[Serve]:
             limits=limits or HttpLimits(),
             trusted_proxies=trusted,
             clock=clock,
+            metrics=metrics,
         )
         service = Service(server, clock, sock.getsockname())
         try:

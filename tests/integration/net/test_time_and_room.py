@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -62,15 +63,46 @@ async def test_blank_lines_do_not_keep_a_connection_alive(serve: Any, until: Any
     assert await client.ended()
 
 
-async def test_waiting_for_a_handler_has_no_deadline(serve: Any, post: Any, until: Any) -> None:
-    """While the answer is ours to give, the connection is never given up by us."""
+async def test_an_answer_that_never_comes_is_given_up(serve: Any, post: Any, until: Any) -> None:
+    """30 s after a hot request its handler is no longer waited for: 503 and the end of the connection."""
     held: list[Respond] = []
     service = await serve(hot=lambda request, respond: held.append(respond))
     client = await service.connect()
     await client.send(post("/hot"))
     await until(lambda: bool(held))
-    service.pass_time(3600)
+    service.pass_time(29)
+    await client.send(post("/hot"))
+    await until(lambda: len(held) == 2)
     held[0](200, b"at last")
+    assert (await client.answer()).body == b"at last"
+    service.pass_time(29)
+    assert service.server.open_connections == 1
+    service.pass_time(1.1)
+    answer = await client.answer()
+    assert (answer.status, answer.headers["connection"]) == (503, "close")
+    assert json.loads(answer.body)["error"] == "ANSWER_TIMEOUT"
+    assert await client.ended()
+    held[1](200, b"too late")
+
+
+async def test_an_app_may_take_its_time(serve: Any, until: Any) -> None:
+    """Only hot handlers have to be quick: long polls and event streams wait as long as they want."""
+    go, begun = asyncio.Event(), asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            raise RuntimeError
+        begun.set()
+        await go.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"at last"})
+
+    service = await serve(app=app)
+    client = await service.connect()
+    await client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    await begun.wait()
+    service.pass_time(3600)
+    go.set()
     assert (await client.answer()).body == b"at last"
 
 

@@ -10,6 +10,7 @@ direct.py      a request handled without an app: answered later, or by another p
 takeover.py    what such a protocol has to be
 asgi.py        a request handled by an ASGI app
 lifespan.py    the app's start and end
+metrics.py     open connections and refusals, for Prometheus
 server.py      listening, sweeping, stopping
 """
 
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 from stakewire.net.http.direct import DirectExchange
 from stakewire.net.http.limits import HttpLimits
+from stakewire.net.http.metrics import HttpMetrics
 from stakewire.net.http.request import Request
 from stakewire.net.http.response import error_body
 from stakewire.net.http.server import HttpServer
@@ -46,6 +48,7 @@ __all__ = [
     "HotHandler",
     "HotRequest",
     "HttpLimits",
+    "HttpMetrics",
     "HttpServer",
     "Message",
     "Receive",

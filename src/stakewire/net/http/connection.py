@@ -88,6 +88,7 @@ class Connection(asyncio.Protocol):
         shared.connections.add(self)
         if others >= shared.limits.connections:
             if others > shared.limits.connections * 1.1 + 16:
+                shared.count_refused("TOO_MANY_CONNECTIONS")
                 transport.abort()
                 return
             self._refuse(RequestRefused(503, "TOO_MANY_CONNECTIONS", "this server has no free connection"))
@@ -374,6 +375,7 @@ class Connection(asyncio.Protocol):
         """Answer what cannot be handled, after the answers that are still due, and end the connection."""
         if self._input == _OVER:
             return  # what follows a `connection: close` is nobody's request
+        self.shared.count_refused(refused.code)
         self._input, self._lingers = _OVER, True
         self._reader.mid_message = False
         arriving, self._arriving = self._arriving, None
@@ -440,6 +442,12 @@ class Connection(asyncio.Protocol):
         else:
             what = "header" if self._stage == _IN_HEADER else "body"
             self._refuse(RequestRefused(408, "REQUEST_TIMEOUT", f"the {what} of the request took too long"))
+
+    def give_up(self, received_until: float) -> None:
+        """The sweep: whose turn it is has waited for its hot handler since then, or longer."""
+        first = self.queue[0]
+        if isinstance(first, HotExchange) and first.give_up(received_until):
+            self.shared.count_refused("ANSWER_TIMEOUT")
 
     def server_stops(self) -> None:
         """Close if idle; otherwise the answers that are due are written first."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from stakewire.net.http.response import CLOSE, JSON, KEEP_ALIVE_10
+from stakewire.net.http.response import CLOSE, JSON, KEEP_ALIVE_10, error_body
 
 if TYPE_CHECKING:
     from stakewire.net.http.connection import Connection
@@ -52,6 +52,16 @@ class HotExchange(msgspec.Struct, gc=False, eq=False):
             )
         if connection.queue[0] is self:
             connection.advance()
+
+    def give_up(self, received_until: float) -> bool:
+        """Answer 503 if the request came by then; what its handler says later is lost."""
+        connection, request = self._connection, self._request
+        if connection is None or request.received_at > received_until:
+            return False
+        request.keep_alive = False
+        self.respond(503, error_body("ANSWER_TIMEOUT", "there was no answer in time; its outcome is unknown"))
+        self._connection = None
+        return True
 
     def lead(self) -> None:
         """Its turn to answer has come; the handler is at work already."""

@@ -26,6 +26,7 @@ class HttpLimits:
     body_seconds: float = 10.0
     idle_seconds: float = 75.0
     write_stall_seconds: float = 30.0
+    answer_seconds: float = 30.0
     linger_seconds: float = 2.0
     connections: int = 10_000
     pipelined: int = 32
@@ -40,6 +41,7 @@ class HttpLimits:
             self.body_seconds,
             self.idle_seconds,
             self.write_stall_seconds,
+            self.answer_seconds,
             self.linger_seconds,
         )
         return min(1.0, max(0.005, shortest / 4))

@@ -13,6 +13,7 @@ from stakewire.clock import Clock
 from stakewire.net.http.connection import Connection
 from stakewire.net.http.lifespan import Lifespan
 from stakewire.net.http.limits import HttpLimits
+from stakewire.net.http.metrics import HttpMetrics
 from stakewire.net.http.shared import AsgiApp, DirectHandler, FindDirect, FindHot, Shared
 from stakewire.net.proxy import Network, TrustedProxies
 
@@ -41,6 +42,7 @@ class HttpServer:
         limits: HttpLimits,
         trusted_proxies: Sequence[Network],
         clock: Clock,
+        metrics: HttpMetrics | None = None,
     ) -> None:
         self._app = app
         self._find_hot = find_hot
@@ -48,6 +50,7 @@ class HttpServer:
         self._limits = limits
         self._proxies = TrustedProxies(trusted_proxies)
         self._clock = clock
+        self._metrics = metrics.listener() if metrics is not None else None
         self._shared: Shared | None = None
         self._lifespan: Lifespan | None = None
         self._listeners: list[asyncio.Server] = []
@@ -110,6 +113,7 @@ class HttpServer:
             self._timer.cancel()
         if self._lifespan is not None:
             await self._lifespan.stop()
+        self._show(shared)
         self._shared = None
         self._listeners.clear()
 
@@ -119,9 +123,18 @@ class HttpServer:
         assert shared is not None
         shared.heads.set_date(self._clock.now())
         now = self._clock.monotonic()
+        received_until = now - self._limits.answer_seconds
         for connection in tuple(shared.connections):
             if connection.read_deadline <= now or connection.write_deadline <= now:
                 connection.time_is_over(now)
+            elif connection.queue:
+                connection.give_up(received_until)
+        self._show(shared)
+
+    def _show(self, shared: Shared) -> None:
+        if self._metrics is not None:
+            taken = shared.places.taken
+            self._metrics.update(http=len(shared.connections), taken_over=taken, refused=shared.refused)
 
     def _connect(self) -> Connection:
         assert self._shared is not None

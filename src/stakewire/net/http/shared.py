@@ -67,6 +67,7 @@ class Shared:
 
     Attributes:
         connections: the open ones, refused ones that still linger included.
+        refused: how many requests and connections, by the code of the refusal.
         places: how many connections other protocols have taken over.
         stopping: no further request is read; every answer says `connection: close`.
         state: what the app's lifespan put there for its requests.
@@ -83,6 +84,7 @@ class Shared:
         "loop",
         "places",
         "proxies",
+        "refused",
         "state",
         "stopping",
         "tasks",
@@ -109,9 +111,14 @@ class Shared:
         self.heads = Heads(clock.now())
         self.connections: set[Connection] = set()
         self.places = Places()
+        self.refused: dict[str, int] = {}
         self.tasks: set[asyncio.Task[None]] = set()
         self.state: dict[str, Any] = {}
         self.stopping = False
+
+    def count_refused(self, code: str) -> None:
+        """One more that was refused."""
+        self.refused[code] = self.refused.get(code, 0) + 1
 
     def open_connections(self) -> int:
         """All clients: those that speak HTTP, and those that another protocol has taken over."""
