@@ -56,6 +56,8 @@ class HubMetrics:
             "unsent_age_seconds", "How long the slowest client has had bytes waiting", together="livemax"
         )
         self._calls = gauge("calls_waiting", "Calls of hub methods that wait for their turn")
+        self._waiting = gauge("backplane_waiting", "Messages to other processes that wait for the backplane")
+        self._backplane = gauge("backplane_connected", "Processes that reach their backplane")
         self._closes = counter("closes", "Connections that have ended, by reason", "reason")
         self._shown: dict[tuple[Counter, str, str], int] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -86,6 +88,9 @@ class HubMetrics:
         self._show_connections(hub)
         self._subscriptions.labels(name).set(sum(len(topic) for topic in hub.topics))
         self._calls.labels(name).set(hub.calls_waiting)
+        if hub.backplane is not None:
+            self._waiting.labels(name).set(hub.backplane.waiting)
+            self._backplane.labels(name).set(hub.backplane.connected)
 
     def _show_connections(self, hub: HubServer[Any]) -> None:
         name, now = hub.path, hub.clock.monotonic()

@@ -88,6 +88,7 @@ class HubServer(Generic[H]):
         clock, tokens = clock or SystemClock(), tokens or SystemTokens()
         self.path = path
         self.clock = clock
+        self.backplane = backplane
         self._metrics = metrics
         members = Members(self.options.max_groups)
         self._sessions = sessions = Sessions(self.options)
