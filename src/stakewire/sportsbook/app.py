@@ -25,7 +25,7 @@ from stakewire.net.asgi import AccessLog
 from stakewire.net.callback_client import CallbackClient
 from stakewire.net.egress import EgressGuard
 from stakewire.net.health import health_routes
-from stakewire.net.http import AsgiApp, HttpLimits, HttpServer
+from stakewire.net.http import AsgiApp, HttpLimits, HttpMetrics, HttpServer
 from stakewire.net.metrics import metrics_route
 from stakewire.net.sockets import origin, raise_open_files_limit
 from stakewire.net.tls import server_context
@@ -165,6 +165,7 @@ async def serve(
         await _seed(book)
         await stack.enter_async_context(_background(book))
         stack.push_async_callback(book.bets.drain)
+        http_metrics = HttpMetrics(book.registry)
         apps = [book.app()] if not admin else [book.app(doors=("public",)), book.app(doors=("admin",))]
         for sock, app in zip(sockets, apps, strict=False):
             server = HttpServer(
@@ -173,6 +174,7 @@ async def serve(
                 limits=HttpLimits(connections=config.max_connections),
                 trusted_proxies=config.trusted_proxies,
                 clock=book.clock,
+                metrics=http_metrics,
             )
             await server.start(sock, tls)
             stack.push_async_callback(server.stop, config.stop_grace)

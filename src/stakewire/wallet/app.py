@@ -18,7 +18,7 @@ from stakewire.clock import Clock, SystemClock
 from stakewire.errors import ConfigError, Unavailable
 from stakewire.ids import SystemTokens
 from stakewire.money import Currencies
-from stakewire.net.http import AsgiApp, HttpLimits, HttpServer
+from stakewire.net.http import AsgiApp, HttpLimits, HttpMetrics, HttpServer
 from stakewire.net.ratelimit import RateLimiter
 from stakewire.net.sockets import origin, raise_open_files_limit
 from stakewire.net.tls import server_context
@@ -119,6 +119,7 @@ async def serve(
             else server_context(config.tls_cert, config.tls_key)
         )
         api = AdminApi(wallet.desks, token=config.admin_token)
+        http_metrics = HttpMetrics(wallet.registry)
         for sock, app in _doors(wallet, api, public, admin):
             server = HttpServer(
                 app=app,
@@ -126,6 +127,7 @@ async def serve(
                 limits=HttpLimits(connections=config.max_connections),
                 trusted_proxies=config.trusted_proxies,
                 clock=wallet.clock,
+                metrics=http_metrics,
             )
             await server.start(sock, tls)
             stack.push_async_callback(server.stop, config.stop_grace)
