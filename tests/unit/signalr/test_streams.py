@@ -247,6 +247,7 @@ async def test_streams_run_beside_a_call_that_waits() -> None:
     bench.stream(connection, "Count", 2)
     await bench.completion(connection)
     assert items_of(connection) == [0, 1]
+    assert connection.running == 0, "streams do not excuse a client from its pings"
 
 
 async def test_streams_of_one_connection_are_bounded() -> None:
@@ -320,14 +321,18 @@ async def test_streams_both_ways() -> None:
     assert items_of(connection) == [2, 4]
 
 
-@pytest.mark.parametrize("ids", [[], ["a", "b"]])
-async def test_streams_that_do_not_fit_the_method_are_refused(ids: list[str]) -> None:
-    """As many stream ids as stream parameters, or the call fails like one with wrong arguments."""
+@pytest.mark.parametrize(
+    ("target", "ids"),
+    [("FirstTwo", []), ("FirstTwo", ["a", "b"]), ("FirstTwo", ["used"]), ("Sources", ["a", "a"])],
+)
+async def test_streams_that_do_not_fit_the_method_are_refused(target: str, ids: list[str]) -> None:
+    """As many stream ids as stream parameters, none of them in use, or it is a call with wrong arguments."""
     bench = StreamBench()
     connection = await bench.connect()
-    bench.invoke(connection, "FirstTwo", streamIds=ids)
+    bench.invoke(connection, "FirstTwo", streamIds=["used"], number="0")
+    bench.invoke(connection, target, streamIds=ids)
     answer = await bench.completion(connection)
-    assert answer["error"] == "Failed to invoke 'FirstTwo' due to an error on the server."
+    assert answer["error"] == f"Failed to invoke '{target}' due to an error on the server."
 
 
 async def test_a_client_stream_that_floods_holds_reading() -> None:

@@ -185,7 +185,7 @@ class HubDispatcher(Generic[H]):
             self._refuse(session, message, error_text(method, HubError("Too many streams."), detailed=False))
             return None
         ids = message.stream_ids
-        if len(ids) != len(method.streams) or any(name in session.uploads for name in ids):
+        if len(ids) != len(method.streams) or len({*ids} - session.uploads.keys()) < len(ids):
             wrong = WrongCall(f"The target expects {len(method.streams)} stream(s) with ids not in use.")
             self._refuse(session, message, self._invoker.told(session.connection, method, wrong))
             return None
