@@ -56,7 +56,7 @@ lint: setup
 	@cd web && npm run --silent check
 
 .PHONY: bench
-bench: setup
+bench: setup nchan
 	@$(BIN)/python -m benchmarks
 
 .PHONY: soak
@@ -131,6 +131,16 @@ chromium:
 .PHONY: nats-server
 nats-server:
 	$(call install_program,nats-server,NATS)
+
+# A peer of the hub's measurements; without it they say that it is missing. The system's nginx is not started.
+.PHONY: nchan
+nchan:
+	@test -e /usr/lib/nginx/modules/ngx_nchan_module.so || ! command -v apt-get >/dev/null && exit 0; \
+	as_root=(); if [ "$$(id -u)" != 0 ]; then command -v sudo >/dev/null || exit 0; as_root=(sudo); fi; \
+	printf '\033[1m==>\033[0m %s\n' "Installing nchan, a peer of the measurements"; \
+	"$${as_root[@]}" apt-get update -qq && \
+	  "$${as_root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
+	    apt-get install -y -qq --no-install-recommends nginx libnginx-mod-nchan >/dev/null || true
 
 # -- locks: versions and hashes, no addresses, so that they serve whatever registry a user has --
 

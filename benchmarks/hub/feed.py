@@ -28,11 +28,11 @@ def games(version: int) -> list[dict[str, Any]]:
     for number in range(GAMES):
         played, tick = divmod(version + number * 10, 120)
         left = max(0, 30 - tick // 2)
-        drawn = max(0, tick // 10 - 5)
+        drawn = max(0, tick // 10 - 6)
         listed.append(
             {
                 "im": False,
-                "bt": f"{left:02}",
+                "tst": f"2026-01-15T10:{version // 120 % 60:02}:{version // 2 % 60:02}.000Z",
                 "btu": 1_768_471_230_000 + played * 60_000,
                 "ep": "7f3a",
                 "i": 7_700_000 + played * GAMES + number,
@@ -49,8 +49,6 @@ def games(version: int) -> list[dict[str, Any]]:
                         for turn in range(drawn)
                     ]
                 },
-                "rv": 1,
-                "cor": [],
             }
         )
     return listed
@@ -64,7 +62,7 @@ def state(version: int, number: object = 0) -> dict[str, Any]:
         "sId": number,
         "im": False,
         "bt": 9,
-        "v": 1,
+        "v": 100_001,
         "version": _WIDE + version,
         "sent": time.monotonic_ns(),
         "crc": _WIDE * 10 + zlib.crc32(text),

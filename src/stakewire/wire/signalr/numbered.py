@@ -15,7 +15,7 @@ import msgspec
 
 from stakewire.wire.signalr.errors import NotWritable
 from stakewire.wire.signalr.messages import HubMessage
-from stakewire.wire.signalr.shared import DEFLATE_FROM, Variant, wrap
+from stakewire.wire.signalr.shared import DEFLATE_FROM, SHARED_LEVEL, Variant, wrap
 from stakewire.wire.websocket.deflate import RAW_WINDOW, TAIL
 from stakewire.wire.websocket.frames import TEXT, server_head
 
@@ -105,10 +105,10 @@ def _big_endian(number: int) -> bytes:
 
 def _deflate_halves(before: bytes, after: bytes) -> tuple[bytes, bytes]:
     """A compressed frame around a stored block (RFC 1951 section 3.2.4) that holds the slot."""
-    first = zlib.compressobj(1, zlib.DEFLATED, RAW_WINDOW)
+    first = zlib.compressobj(SHARED_LEVEL, zlib.DEFLATED, RAW_WINDOW)
     # A sync flush ends with an empty stored block, whose last bytes say its length: put ours there.
     shared = first.compress(before) + first.flush(zlib.Z_SYNC_FLUSH)[: -len(TAIL)] + _STORED
     # The second half may refer to the first, but not to the digits; 0xFF never occurs in it, so it cannot.
-    second = zlib.compressobj(1, zlib.DEFLATED, RAW_WINDOW, zdict=before + _JSON_SLOT)
+    second = zlib.compressobj(SHARED_LEVEL, zlib.DEFLATED, RAW_WINDOW, zdict=before + _JSON_SLOT)
     rest = second.compress(after) + second.flush(zlib.Z_SYNC_FLUSH)[: -len(TAIL)]
     return server_head(TEXT, len(shared) + _WIDTH + len(rest), rsv1=True) + shared, rest
