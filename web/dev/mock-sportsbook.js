@@ -5,6 +5,10 @@
  * changed. Never part of a build.
  */
 
+import WebSocket from 'ws'
+
+const END = '\u001e' // of each message of a hub
+
 const CLUBS = [
   ['Northern League', 'Harbour Town', 'Kestrel Vale'], ['Northern League', 'Old Quarry', 'Miller’s Reach'],
   ['Northern League', 'Saltmarsh United', 'Ironbridge Rovers'], ['Coastal Cup', 'Lantern Bay', 'Port Esker'],
@@ -12,7 +16,7 @@ const CLUBS = [
 ]
 
 export function mockSportsbook() {
-  const streams = new Set()
+  const hub = new WebSocket.Server({ noServer: true })
   const bets = []
   const lost = new Set()
   const matches = CLUBS.map(([league, home, away], index) => ({
@@ -26,7 +30,8 @@ export function mockSportsbook() {
     ],
   }))
   const outcomes = () => matches.flatMap((match) => match.markets.flatMap((market) => market.outcomes.map((outcome) => ({ match, market, outcome }))))
-  const tell = (event, data) => streams.forEach((stream) => stream.write(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`))
+  const message = (target, said) => JSON.stringify({ type: 1, target, arguments: [said] }) + END
+  const tell = (target, said) => hub.clients.forEach((page) => page.send(message(target, said)))
 
   function place({ slip_id, outcome_id, odds, stake }) {
     const earlier = bets.find((bet) => bet.slip_id === slip_id)
@@ -41,7 +46,7 @@ export function mockSportsbook() {
       state: refusal ? 'refused' : 'accepted', refusal, payout: null, potential_payout: potential, placed_at: new Date().toISOString(), rolled_back: false,
     }
     bets.unshift(bet)
-    if (!refusal) setTimeout(() => tell('bet', Object.assign(bet, Math.random() < 0.5 ? { state: 'won', payout: potential } : { state: 'lost', payout: '0.00' })), 15000)
+    if (!refusal) setTimeout(() => tell('Bet', Object.assign(bet, Math.random() < 0.5 ? { state: 'won', payout: potential } : { state: 'lost', payout: '0.00' })), 15000)
     return [200, { bet }]
   }
 
@@ -54,18 +59,20 @@ export function mockSportsbook() {
         if (match.state !== 'scheduled') return
         if (Math.random() < 0.15) outcome.active = !outcome.active
         else outcome.odds = Math.max(1.05, Number(outcome.odds) + (Math.random() < 0.5 ? 0.05 : -0.05)).toFixed(2)
-        tell('matches', { matches })
+        tell('Board', matches)
       }, 1500)
       drift.unref()
+      server.httpServer.on('upgrade', (request, socket, head) => {
+        if (!request.url.startsWith('/v1/page/hub')) return
+        hub.handleUpgrade(request, socket, head, (page) => {
+          page.once('message', () => page.send(`{}${END}${message('Bets', bets)}${message('Board', matches)}`))
+          const ping = setInterval(() => page.send(`{"type":6}${END}`), 15000)
+          page.on('close', () => clearInterval(ping))
+        })
+      })
       server.middlewares.use('/v1/page', (request, response) => {
         const answer = (status, body) => response.writeHead(status, { 'Content-Type': 'application/json' }).end(JSON.stringify(body))
         if (request.url === '/session') return answer(200, { client: 'demo-casino', user_id: 'alice', currency: 'EUR', exponent: 2, lang: new URL(request.headers.referer ?? 'http://x').searchParams.get('lang') ?? 'en', origins: [] })
-        if (request.url === '/matches') return answer(200, { matches })
-        if (request.url === '/events') {
-          response.writeHead(200, { 'Content-Type': 'text/event-stream' })
-          streams.add(response)
-          return response.on('close', () => streams.delete(response))
-        }
         if (request.method === 'GET') return answer(200, { bets })
         let body = ''
         request.on('data', (part) => (body += part)).on('end', () => {

@@ -8,7 +8,7 @@ contract only (`stakewire.client`), so what it does can be done by any platform'
     POST /api/logout
     POST /api/session               {"lang"} -> {"url", "origin"} of the iframe: one start-session each
     POST /api/deposit               play money, once per Idempotency-Key
-    GET  /api/movements             server-sent events: `account`, `ping`
+         /api/hub                   SignalR: `Account` as it is, then as it moves
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import asyncio
 import re
 import socket
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 import aiohttp
@@ -26,7 +26,7 @@ import structlog
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
 
 from stakewire.client import SportsbookClient
@@ -38,8 +38,9 @@ from stakewire.net.health import health_routes
 from stakewire.net.http import HttpLimits, HttpServer
 from stakewire.net.ratelimit import RateLimiter
 from stakewire.sandbox.site_config import SiteConfig
-from stakewire.sandbox.site_login import LIFETIME, Logins
-from stakewire.sandbox.site_movements import Movements, Update, WalletView
+from stakewire.sandbox.site_hub import account_hub
+from stakewire.sandbox.site_login import LIFETIME, Login, Logins, cookie_name
+from stakewire.sandbox.site_movements import Movements, WalletView
 from stakewire.sandbox.site_pages import Pages, SecurityHeaders, static_folder
 from stakewire.sandbox.site_wallet import Wallet
 
@@ -47,9 +48,7 @@ log = structlog.get_logger("stakewire.site")
 
 T = TypeVar("T")
 
-COOKIE = "stakewire_site"
 MAX_BODY = 8 * 1024
-PING_SECONDS = 15.0
 KEY = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -98,6 +97,7 @@ class Site:
         wallet: SiteWallet,
         sportsbook: Sportsbook,
         movements: Movements,
+        logins: Logins,
         clock: Clock,
     ) -> None:
         self._config = config
@@ -105,7 +105,7 @@ class Site:
         self._wallet = wallet
         self._sportsbook = sportsbook
         self._movements = movements
-        self._logins = Logins(config.players, config.session_secret, clock)
+        self._logins = logins
         self._wrong = RateLimiter(per_minute=10, burst=10, clock=clock)
 
     def routes(self) -> list[Route]:
@@ -116,13 +116,14 @@ class Site:
             Route("/api/logout", self.logout, methods=["POST"]),
             Route("/api/session", self.session, methods=["POST"]),
             Route("/api/deposit", self.deposit, methods=["POST"]),
-            Route("/api/movements", self.movements),
         ]
 
     async def me(self, request: Request) -> Response:
         """Who is logged in; a browser without a log-in gets null, which is no error."""
-        user = self._logins.read(request.cookies.get(_cookie_name(request)))
-        return json_response({"player": None if user is None else self._player(user)}, headers=NO_STORE)
+        login = self._login(request)
+        return json_response(
+            {"player": None if login is None else self._player(login.user)}, headers=NO_STORE
+        )
 
     async def login(self, request: Request) -> Response:
         """Check the password and give the cookie."""
@@ -178,17 +179,14 @@ class Site:
         self._movements.nudge(user)
         return json_response({"deposited": self._config.deposit}, headers=NO_STORE)
 
-    async def movements(self, request: Request) -> Response:
-        """The account and each change of it, for whoever is logged in."""
-        updates = self._movements.follow(self._user(request))
-        first = await anext(updates)  # too many pages is an answer of its own, not a broken stream
-        return StreamingResponse(_events(first, updates), media_type="text/event-stream", headers=NO_STORE)
+    def _login(self, request: Request) -> Login | None:
+        return self._logins.read(request.cookies.get(_cookie_name(request)))
 
     def _user(self, request: Request) -> str:
-        user = self._logins.read(request.cookies.get(_cookie_name(request)))
-        if user is None:
+        login = self._login(request)
+        if login is None:
             raise Unauthorized("log in first", code="NOT_LOGGED_IN")
-        return user
+        return login.user
 
     def _player(self, user: str) -> dict[str, object]:
         config = self._config
@@ -201,22 +199,6 @@ class Site:
 
 
 NO_STORE = {"cache-control": "no-store"}
-
-
-async def _events(first: Update, updates: AsyncGenerator[Update, None]) -> AsyncIterator[bytes]:
-    following = asyncio.ensure_future(anext(updates, None))
-    try:
-        update: Update | None = first
-        while update is not None:
-            yield b"event: account\ndata: " + msgspec.json.encode(update) + b"\n\n"
-            while not (await asyncio.wait({following}, timeout=PING_SECONDS))[0]:
-                yield b"event: ping\ndata: {}\n\n"
-            update = following.result()
-            following = asyncio.ensure_future(anext(updates, None))
-    finally:
-        following.cancel()
-        await asyncio.gather(following, return_exceptions=True)
-        await updates.aclose()
 
 
 async def _json(request: Request, kind: type[T]) -> T:
@@ -236,8 +218,7 @@ def _check_origin(request: Request) -> None:
 
 
 def _cookie_name(request: Request) -> str:
-    """Behind https no other host can have set it. Cookies do not know ports, so the name does."""
-    return f"__Host-{COOKIE}" if request.url.scheme == "https" else f"{COOKIE}_{request.url.port or 80}"
+    return cookie_name(request.url.scheme, request.url.port)
 
 
 def build_app(config: SiteConfig, site: Site, wallet: SiteWallet, pages: Pages, clock: Clock) -> Starlette:
@@ -279,17 +260,23 @@ async def serve(
         ) as sportsbook,
     ):
         wallet = Wallet(http, config.wallet_url, config.wallet_admin_token)
-        movements = Movements(wallet, config.currency, poll=config.poll, max_streams=config.max_streams)
-        site = Site(config, wallet=wallet, sportsbook=sportsbook, movements=movements, clock=clock)
+        movements = Movements(wallet, config.currency, poll=config.poll)
+        logins = Logins(config.players, config.session_secret, clock)
+        site = Site(
+            config, wallet=wallet, sportsbook=sportsbook, movements=movements, logins=logins, clock=clock
+        )
+        hub = account_hub(movements, logins, max_pages=config.max_pages, clock=clock)
         server = HttpServer(
             app=build_app(config, site, wallet, pages, clock),
             find_hot=lambda method, path: None,
+            find_direct=hub.find_direct,
             limits=HttpLimits(connections=config.max_connections),
             trusted_proxies=config.trusted_proxies,
             clock=clock,
         )
-        for sock in sockets:
-            await server.start(sock, tls)
-        ready()
-        await stop.wait()
+        async with hub:
+            for sock in sockets:
+                await server.start(sock, tls)
+            ready()
+            await stop.wait()
         await server.stop(config.stop_grace)

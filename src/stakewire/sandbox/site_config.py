@@ -40,7 +40,7 @@ class SiteConfig:
     currency: str = "EUR"
     deposit: str = "50.00"  # what one press of "add play money" adds
     poll: float = 0.4  # between two looks at the wallet's history of a player who watches it
-    max_streams: int = 500  # open streams of movements, all players together
+    max_pages: int = 500  # open pages of players who are logged in
     max_connections: int = 2_000
     stop_grace: float = 5.0
 

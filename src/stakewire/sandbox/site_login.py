@@ -7,11 +7,21 @@ import binascii
 import hashlib
 import hmac
 from collections.abc import Mapping
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from stakewire.clock import Clock
 
 LIFETIME = timedelta(hours=12)
+COOKIE = "stakewire_site"
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """Who is logged in, and until when."""
+
+    user: str
+    expires_at: datetime
 
 
 class Logins:
@@ -34,8 +44,8 @@ class Logins:
         said = f"{base64.urlsafe_b64encode(user.encode()).decode()}.{expires}"
         return f"{said}.{self._sign(said)}"
 
-    def read(self, cookie: str | None) -> str | None:
-        """The player whom the cookie names; None when it is not ours, is over, or names nobody we know."""
+    def read(self, cookie: str | None) -> Login | None:
+        """The log-in that the cookie proves; None when it is not ours, is over, or names nobody we know."""
         said, _, signature = (cookie or "").rpartition(".")
         if not said or not hmac.compare_digest(
             self._sign(said).encode(), signature.encode("utf-8", "replace")
@@ -44,13 +54,18 @@ class Logins:
         name, _, expires = said.partition(".")
         try:
             user = base64.urlsafe_b64decode(name).decode()
-            live = int(expires) > self._clock.now().timestamp()
-        except (binascii.Error, UnicodeDecodeError, ValueError):
+            expires_at = datetime.fromtimestamp(int(expires), UTC)
+        except (binascii.Error, UnicodeDecodeError, ValueError, OverflowError):
             return None
-        return user if live and user in self._players else None
+        return Login(user, expires_at) if expires_at > self._clock.now() and user in self._players else None
 
     def _sign(self, said: str) -> str:
         return hmac.new(self._key, said.encode("utf-8", "replace"), hashlib.sha256).hexdigest()
+
+
+def cookie_name(scheme: str, port: int | None) -> str:
+    """Behind https no other host can have set it. Cookies do not know ports, so the name does."""
+    return f"__Host-{COOKIE}" if scheme == "https" else f"{COOKIE}_{port or 80}"
 
 
 def _digest(password: bytes) -> bytes:

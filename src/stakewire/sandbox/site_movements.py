@@ -1,24 +1,23 @@
 """Live movements: one look-out per watched player, however many pages watch it.
 
-Server-sent events until the project has its hub. The look-out asks the wallet's history for what came
-after its cursor; it sees every movement once, in posting order, whoever caused it.
+The look-out asks the wallet's history for what came after its cursor; it sees every movement once, in
+posting order, whoever caused it.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from stakewire.errors import StakewireError, Unavailable
+from stakewire.errors import StakewireError
 from stakewire.sandbox.site_wallet import Account, Movement
 
 SHOWN = 30  # movements that a page begins with
 PAGE = 100  # movements of one look
-QUEUED = 32  # updates a slow page may lag behind before it must begin anew
+ACCOUNT = "Account"  # what the hub says to a page, with an Update
 
 
 class WalletView(Protocol):
@@ -38,11 +37,18 @@ class Update:
     whole: bool = False
 
 
+class Pages(Protocol):
+    """Some open pages: `hub.clients.user(...)` or `hub.clients.caller`."""
+
+    async def send(self, target: str, *arguments: object) -> None: ...
+
+
 @dataclass(slots=True)
 class _Watched:
     """One player who is looked after now."""
 
-    pages: set[asyncio.Queue[Update | None]] = field(default_factory=set)
+    pages: Pages
+    open: set[str] = field(default_factory=set)  # ids of the pages
     recent: deque[Movement] = field(default_factory=lambda: deque(maxlen=SHOWN))
     account: Account | None = None
     cursor: str | None = None
@@ -50,49 +56,33 @@ class _Watched:
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
 
-    def tell(self, update: Update) -> None:
-        for page in list(self.pages):
-            try:
-                page.put_nowait(update)
-            except asyncio.QueueFull:
-                self.pages.discard(page)  # it comes again, and begins with the whole list
-                page.get_nowait()
-                page.put_nowait(None)
-
 
 class Movements:
-    """Follows players' accounts in one currency; at most `max_streams` pages at once."""
+    """Follows players' accounts in one currency."""
 
-    def __init__(self, wallet: WalletView, currency: str, *, poll: float, max_streams: int) -> None:
+    def __init__(self, wallet: WalletView, currency: str, *, poll: float) -> None:
         self._wallet = wallet
         self._currency = currency
         self._poll = poll
-        self._max = max_streams
         self._watched: dict[str, _Watched] = {}
 
-    async def follow(self, user: str) -> AsyncGenerator[Update, None]:
-        """The account as it is, then every change; ends when the page lags too far behind.
-
-        Raises:
-            Unavailable: too many pages are open.
-        """
-        if sum(len(watched.pages) for watched in self._watched.values()) >= self._max:
-            raise Unavailable("too many pages are open; try again in a moment", code="TOO_MANY_STREAMS")
-        watched = self._watched.setdefault(user, _Watched())
-        page: asyncio.Queue[Update | None] = asyncio.Queue(QUEUED)
-        watched.pages.add(page)
-        if watched.seen:
-            page.put_nowait(Update(watched.account, tuple(watched.recent), whole=True))
+    async def join(self, user: str, page_id: str, page: Pages, pages: Pages) -> None:
+        """One page more: tell it the account as it is, and all `pages` of the player every change."""
+        watched = self._watched.setdefault(user, _Watched(pages))
+        watched.open.add(page_id)
         if watched.task is None:
             watched.task = asyncio.create_task(self._look_out(user, watched))
-        try:
-            while (update := await page.get()) is not None:
-                yield update
-        finally:
-            watched.pages.discard(page)
-            if not watched.pages and watched.task is not None:
-                watched.task.cancel()
-                self._watched.pop(user, None)
+        if watched.seen:
+            await page.send(ACCOUNT, Update(watched.account, tuple(watched.recent), whole=True))
+
+    def leave(self, user: str, page_id: str) -> None:
+        """One page less; with the last one the look-out ends."""
+        watched = self._watched[user]
+        watched.open.discard(page_id)
+        if not watched.open:
+            assert watched.task is not None
+            watched.task.cancel()
+            del self._watched[user]
 
     def nudge(self, user: str) -> None:
         """Something just happened to this player's money: look now."""
@@ -106,7 +96,7 @@ class Movements:
             except StakewireError:
                 if watched.account is not None or not watched.seen:
                     watched.account, watched.seen = None, True
-                    watched.tell(Update(None))
+                    await watched.pages.send(ACCOUNT, Update(None))
             watched.wake.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._poll):
@@ -125,4 +115,5 @@ class Movements:
             watched.cursor = fresh[-1].seq
             watched.recent.extend(fresh)
         watched.account, watched.seen = account, True
-        watched.tell(Update(account, tuple(watched.recent) if whole else tuple(fresh), whole=whole))
+        movements = tuple(watched.recent) if whole else tuple(fresh)
+        await watched.pages.send(ACCOUNT, Update(account, movements, whole=whole))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 
+from starlette.datastructures import URL
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -60,12 +61,8 @@ class SecurityHeaders:
 
     def __init__(self, app: ASGIApp, frame_origin: str) -> None:
         self._app = app
-        policy = (
-            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-            f"frame-src {frame_origin}; frame-ancestors 'none'; form-action 'self'; base-uri 'none'"
-        )
+        self._frame_origin = frame_origin
         self._headers = [
-            (b"content-security-policy", policy.encode()),
             (b"referrer-policy", b"no-referrer"),
             (b"x-content-type-options", b"nosniff"),
             (b"cross-origin-opener-policy", b"same-origin"),
@@ -75,7 +72,17 @@ class SecurityHeaders:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *self._headers]
+                policy = (b"content-security-policy", self._policy(URL(scope=scope)).encode())
+                message["headers"] = [*message["headers"], policy, *self._headers]
             await send(message)
 
         await self._app(scope, receive, with_headers if scope["type"] == "http" else send)
+
+    def _policy(self, url: URL) -> str:
+        # Not every browser takes 'self' for the hub's WebSocket, too.
+        hub = f"{'wss' if url.scheme == 'https' else 'ws'}://{url.netloc}"
+        return (
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+            f"connect-src 'self' {hub}; frame-src {self._frame_origin}; frame-ancestors 'none'; "
+            "form-action 'self'; base-uri 'none'"
+        )

@@ -27,6 +27,7 @@ from stakewire.net.egress import EgressGuard
 from stakewire.net.health import health_routes
 from stakewire.net.http import AsgiApp, HttpLimits, HttpMetrics, HttpServer
 from stakewire.net.metrics import metrics_route
+from stakewire.net.signalr import HubServer
 from stakewire.net.sockets import origin, raise_open_files_limit
 from stakewire.net.tls import server_context
 from stakewire.postgres.connect import app_role, open_pool
@@ -44,6 +45,7 @@ from stakewire.sportsbook.delivery.build import SESSION, Delivery, build_deliver
 from stakewire.sportsbook.directory import ClientDirectory
 from stakewire.sportsbook.events import Events
 from stakewire.sportsbook.http.api import api_routes
+from stakewire.sportsbook.http.hub import PageHub, page_hub
 from stakewire.sportsbook.http.page import Page
 from stakewire.sportsbook.http.requests import handlers
 from stakewire.sportsbook.importer import Importer
@@ -81,6 +83,7 @@ class Sportsbook:
     importer: Importer
     board: Board
     events: Events
+    hub: HubServer[PageHub]
     delivery: Delivery
     metrics: SportsbookMetrics
     registry: CollectorRegistry
@@ -102,7 +105,7 @@ class Sportsbook:
 
     async def measure(self) -> None:
         """Bring the gauges up to date."""
-        self.metrics.show_process(bets_in_flight=self.bets.in_flight, event_streams=self.events.open_streams)
+        self.metrics.show_process(bets_in_flight=self.bets.in_flight, open_pages=self.events.open_pages)
         async with self.pool.acquire() as conn:
             money = await bet_store.money_at_risk(conn)
             oldest = await bet_store.oldest_pending(conn)
@@ -122,7 +125,6 @@ class Sportsbook:
                 self.access,
                 self.bets,
                 self.board,
-                self.events,
                 self.directory,
                 currencies=self.currencies,
                 clock=self.clock,
@@ -167,10 +169,12 @@ async def serve(
         stack.push_async_callback(book.bets.drain)
         http_metrics = HttpMetrics(book.registry)
         apps = [book.app()] if not admin else [book.app(doors=("public",)), book.app(doors=("admin",))]
-        for sock, app in zip(sockets, apps, strict=False):
+        hubs = [book.hub.find_direct, _no_routes]
+        for sock, app, find_hub in zip(sockets, apps, hubs, strict=False):
             server = HttpServer(
                 app=app,
-                find_hot=_no_hot_routes,
+                find_hot=_no_routes,
+                find_direct=find_hub,
                 limits=HttpLimits(connections=config.max_connections),
                 trusted_proxies=config.trusted_proxies,
                 clock=book.clock,
@@ -178,6 +182,7 @@ async def serve(
             )
             await server.start(sock, tls)
             stack.push_async_callback(server.stop, config.stop_grace)
+        await stack.enter_async_context(book.hub)  # ends before the server, which waits for its connections
         await book.record_public_url()
         ready(address)
         await stop.wait()
@@ -229,7 +234,7 @@ async def open_sportsbook(
             passwords=Passwords(),
         )
         board = Board(pool, clock)
-        events = Events(pool, board, currencies=currencies, clock=clock, max_streams=config.max_event_streams)
+        events = Events(pool, board, currencies=currencies, clock=clock)
         bets = Bets(
             pool,
             delivery.bets,
@@ -267,6 +272,9 @@ async def open_sportsbook(
                 importer=Importer(pool, rulings, clock),
                 board=board,
                 events=events,
+                hub=page_hub(
+                    access, events, bets, public_url=public_url, max_pages=config.max_pages, clock=clock
+                ),
                 delivery=delivery,
                 metrics=metrics,
                 registry=registry,
@@ -357,5 +365,5 @@ async def _every(seconds: float, act: Callable[[], Awaitable[None]], stop: async
             continue
 
 
-def _no_hot_routes(method: str, path: str) -> None:
+def _no_routes(method: str, path: str) -> None:
     return None

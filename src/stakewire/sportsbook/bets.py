@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -106,7 +106,7 @@ class Bets:
         currencies: Currencies,
         clock: Clock,
         config: SportsbookConfig,
-        changed: Callable[[BetRow], None],
+        changed: Callable[[BetRow], Awaitable[None]],
         decided: Callable[[str], None],
         queued: Callable[[], None],
     ) -> None:
@@ -326,7 +326,7 @@ class Bets:
             bet = await store.find_bet(conn, bet_id, slot_of(user_id))
         if bet is None:
             raise AssertionError(f"bet {bet_id} was written and is not there")
-        self._changed(bet)
+        await self._changed(bet)
         return bet
 
 

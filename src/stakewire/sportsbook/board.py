@@ -1,13 +1,8 @@
-"""What players look at: the list of matches with their odds, read once a second for everybody.
-
-`Board` keeps the list as plain JSON values and tells what changed between two looks; the event
-streams and the page's first request are both served from it.
-"""
+"""What players look at: the list of matches with their odds, read once a second for everybody."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -25,34 +20,23 @@ _FRESH = 1.0  # seconds
 Json = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class BoardChange:
-    """Matches that appeared or changed, and ids of those that left."""
-
-    matches: list[Json]
-    gone: list[int]
-
-    def __bool__(self) -> bool:
-        return bool(self.matches or self.gone)
-
-
 class Board:
     """The page's matches, at most a second old."""
 
     def __init__(self, pool: Any, clock: Clock) -> None:
         self._pool = pool
         self._clock = clock
-        self._shown: dict[int, Json] = {}
+        self._shown: list[Json] = []
         self._read_at: float | None = None
 
     async def matches(self) -> list[Json]:
         """The list by kick-off, as the page's API gives it."""
         if self._read_at is None or self._clock.monotonic() - self._read_at >= _FRESH:
             await self.refresh()
-        return list(self._shown.values())
+        return self._shown
 
-    async def refresh(self) -> BoardChange:
-        """Read the list again and return what changed since it was last read."""
+    async def refresh(self) -> list[Json]:
+        """Read the list again."""
         now = self._clock.now()
         async with self._pool.acquire() as conn:
             rows = await store.list_board(conn, now, limit=MAX_MATCHES, started=_STARTED, decided=_DECIDED)
@@ -60,13 +44,9 @@ class Board:
         by_match: dict[int, list[OutcomeRow]] = {row.id: [] for row in rows}
         for outcome in outcomes:
             by_match[outcome.match_id].append(outcome)
-        shown = {row.id: match_json(row, by_match[row.id], now) for row in rows}
-        before, self._shown = self._shown, shown
+        self._shown = [match_json(row, by_match[row.id], now) for row in rows]
         self._read_at = self._clock.monotonic()
-        return BoardChange(
-            [match for match_id, match in shown.items() if before.get(match_id) != match],
-            [match_id for match_id in before if match_id not in shown],
-        )
+        return self._shown
 
 
 def match_json(match: MatchRow, outcomes: list[OutcomeRow], now: datetime) -> Json:

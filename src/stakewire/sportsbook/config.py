@@ -49,7 +49,7 @@ class SportsbookConfig:
     settlement_chunk: int = 1_000  # bets per transaction
     callback_concurrency: int = 64  # callbacks in flight per client
     max_connections: int = 10_000
-    max_event_streams: int = 2_000
+    max_pages: int = 2_000  # open pages of one process
     pool_size: int = 10
     stop_grace: float = 10.0  # requests in flight are answered within this time at shutdown
 

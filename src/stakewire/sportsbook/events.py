@@ -1,185 +1,154 @@
-"""Events for open pages: changed matches for everybody, changed bets for their player.
+"""What open pages are told: the board for everybody, their own bets for each player.
 
-Each process looks at the database once a second on behalf of all its pages. Events are a help, not the
-truth: a page reads its matches and bets whole whenever its stream begins.
+Each process looks at the database once a second on behalf of all its pages. A page begins with the whole
+board and all its bets, so whatever it missed before needs no catching up.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
-import msgspec
 import structlog
 
 from stakewire.clock import Clock
-from stakewire.errors import Unavailable
 from stakewire.money import Currencies
+from stakewire.net.signalr import HubConnection, StateTopic
 from stakewire.postgres.sportsbook import bets as bet_store
 from stakewire.postgres.sportsbook.bets import BetRow
-from stakewire.sportsbook.access import PageSession
-from stakewire.sportsbook.board import Board, BoardChange
+from stakewire.sportsbook.board import Board, Json
 from stakewire.sportsbook.views import bet_json
 
-PING_SECONDS = 15.0
-_BUFFER = 256  # events a slow page may be behind before its stream is cut; it reads everything anew then
 _LOOK_SECONDS = 1.0
 _OVERLAP = timedelta(seconds=10)  # a transaction may become visible this long after the time it wrote down
 _LATEST_BETS = 50
-_FEW_MATCHES = 20  # up to here changed matches are sent one by one, above the whole list at once
 
 _log = structlog.get_logger("stakewire.sportsbook")
 
-Player = tuple[int, str]
-"""Client id and user id."""
+Player = tuple[int, str, str]
+"""Client id, user id and currency: what the bets of one page have in common."""
 
 
-class _Stream:
-    """One open page: its events in order, bounded."""
+class Pages(Protocol):
+    """Some open pages: `hub.clients.user(...)` or `hub.clients.caller`."""
 
-    __slots__ = ("_events", "_more", "currency", "cut", "player")
+    async def send(self, target: str, *arguments: Any) -> None: ...
 
-    def __init__(self, player: Player, currency: str) -> None:
-        self.player = player
-        self.currency = currency
-        self.cut = False
-        self._events: deque[bytes] = deque()
-        self._more = asyncio.Event()
 
-    def put(self, event: bytes) -> None:
-        if len(self._events) >= _BUFFER:
-            self.cut = True
-        else:
-            self._events.append(event)
-        self._more.set()
+@dataclass(slots=True)
+class _Watching:
+    """The open pages of one player."""
 
-    def end(self) -> None:
-        self.cut = True
-        self._more.set()
-
-    async def next(self) -> bytes | None:
-        """The next events as bytes, or None if nothing came for a while."""
-        if not self._events:
-            self._more.clear()
-            try:
-                await asyncio.wait_for(self._more.wait(), PING_SECONDS)
-            except TimeoutError:
-                return None
-        events = b"".join(self._events)
-        self._events.clear()
-        return events
+    pages: Pages
+    open: set[str] = field(default_factory=set)  # ids of their connections
+    changes: int = 0  # of bets, since the first of the pages came
 
 
 class Events:
-    """The streams of one process."""
+    """The pages of one process."""
 
-    def __init__(
-        self, pool: Any, board: Board, *, currencies: Currencies, clock: Clock, max_streams: int
-    ) -> None:
+    def __init__(self, pool: Any, board: Board, *, currencies: Currencies, clock: Clock) -> None:
         self._pool = pool
         self._board = board
         self._currencies = currencies
         self._clock = clock
-        self._max_streams = max_streams
-        self._streams: dict[Player, set[_Stream]] = {}
-        self._count = 0
+        self._topic: StateTopic | None = None
+        self._watching: dict[Player, _Watching] = {}
         self._seen: dict[int, datetime] = {}  # bets sent lately, and the change that was sent
         self._since = clock.now()
 
+    def publish_on(self, topic: StateTopic) -> None:
+        """Publish the board there; said once, by the hub that the pages come to."""
+        self._topic = topic
+
     @property
-    def open_streams(self) -> int:
-        return self._count
+    def open_pages(self) -> int:
+        return sum(len(watching.open) for watching in self._watching.values())
 
-    def open(self, session: PageSession) -> AsyncIterator[bytes]:
-        """A stream of `text/event-stream` bytes for one page, until it is closed or falls far behind.
+    async def join(
+        self,
+        player: Player,
+        page: HubConnection,
+        *,
+        caller: Pages,
+        pages: Pages,
+        bets: Callable[[], Awaitable[list[BetRow]]],
+    ) -> None:
+        """Begin to tell a page what is: `Bets`, which `bets` reads, and `Board`; then what changes.
 
-        Raises:
-            Unavailable: this process serves as many streams as it may.
+        Args:
+            caller: the page itself.
+            pages: all pages of the player.
         """
-        if self._count >= self._max_streams:
-            raise Unavailable("too many open pages at this moment; try again", code="BUSY")
-        visit = session.visit
-        stream = _Stream((visit.client_id, visit.user_id), visit.currency)
-        return self._follow(stream, session.expires_at)
+        watching = self._watching.setdefault(player, _Watching(pages))
+        watching.open.add(page.id)
+        # A bet that changes while the bets are read is told of before them: then they are read again.
+        changes = -1
+        while changes != watching.changes:
+            changes = watching.changes
+            own = await bets()
+        now = self._clock.now()
+        await caller.send("Bets", [bet_json(bet, self._currencies, now) for bet in own])
+        await self._publish(await self._board.matches())
+        self._board_topic.subscribe(page)
 
-    def bet_changed(self, bet: BetRow) -> None:
+    def leave(self, player: Player, page: HubConnection) -> None:
+        """Tell the page nothing more."""
+        self._board_topic.unsubscribe(page)
+        watching = self._watching.get(player)
+        if watching is not None:
+            watching.open.discard(page.id)
+            if not watching.open:
+                del self._watching[player]
+
+    async def bet_changed(self, bet: BetRow) -> None:
         """Tell the player's pages about a bet at once."""
-        streams = self._streams.get((bet.client_id, bet.user_id))
-        if not streams:
+        watching = self._watching.get((bet.client_id, bet.user_id, bet.currency))
+        if watching is None:
             return
         self._seen[bet.id] = bet.changed_at
-        event = _event("bet", {"bet": bet_json(bet, self._currencies, self._clock.now())})
-        for stream in streams:
-            if stream.currency == bet.currency:
-                stream.put(event)
+        watching.changes += 1
+        await watching.pages.send("Bet", bet_json(bet, self._currencies, self._clock.now()))
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Look for changes each second until `stop`, then end all streams."""
+        """Look for changes each second until `stop`."""
         while not stop.is_set():
             try:
                 await self.look()
-            except Exception as error:  # pages go on without events, and read everything anew
+            except Exception as error:  # pages go on without news, which the next look finds
                 _log.warning("events_paused", reason=repr(error))
             try:
                 await asyncio.wait_for(stop.wait(), _LOOK_SECONDS)
             except TimeoutError:
                 continue
-        for streams in self._streams.values():
-            for stream in streams:
-                stream.end()
 
     async def look(self) -> None:
         """Read what changed since the last look and tell the pages; without pages, read nothing."""
         now = self._clock.now()
-        if self._count:
-            await self._look_at_matches()
+        if self._watching:
+            await self._publish(await self._board.refresh())
             await self._look_at_bets()
         self._since = now
         self._seen = {bet: at for bet, at in self._seen.items() if at > now - 2 * _OVERLAP}
 
-    async def _look_at_matches(self) -> None:
-        change = await self._board.refresh()
-        if change:
-            events = await self._match_events(change)
-            for streams in self._streams.values():
-                for stream in streams:
-                    stream.put(events)
+    @property
+    def _board_topic(self) -> StateTopic:
+        assert self._topic is not None, "a page came before its hub"
+        return self._topic
 
-    async def _match_events(self, change: BoardChange) -> bytes:
-        if change.gone or len(change.matches) > _FEW_MATCHES:
-            return _event("matches", {"matches": await self._board.matches()})
-        return b"".join(_event("matches", {"match": match}) for match in change.matches)
+    async def _publish(self, matches: list[Json]) -> None:
+        if self._board_topic.newest != (matches,):
+            await self._board_topic.publish(matches)
 
     async def _look_at_bets(self) -> None:
+        players = {(client_id, user_id) for client_id, user_id, _ in self._watching}
         async with self._pool.acquire() as conn:
             changed = await bet_store.changed_bets(
-                conn, list(self._streams), self._since - _OVERLAP, limit=_LATEST_BETS
+                conn, list(players), self._since - _OVERLAP, limit=_LATEST_BETS
             )
         for bet in changed:
             if self._seen.get(bet.id) != bet.changed_at:
-                self.bet_changed(bet)
-
-    async def _follow(self, stream: _Stream, until: datetime) -> AsyncIterator[bytes]:
-        self._streams.setdefault(stream.player, set()).add(stream)
-        self._count += 1
-        try:
-            yield b": open\n\n"
-            while not stream.cut and self._clock.now() < until:
-                events = await stream.next()
-                yield _PING if events is None else events
-        finally:
-            self._count -= 1
-            streams = self._streams[stream.player]
-            streams.discard(stream)
-            if not streams:
-                del self._streams[stream.player]
-
-
-_PING = b"event: ping\ndata: {}\n\n"
-
-
-def _event(name: str, data: object) -> bytes:
-    return b"event: %s\ndata: %s\n\n" % (name.encode(), msgspec.json.encode(data))
+                await self.bet_changed(bet)

@@ -45,7 +45,7 @@ class SportsbookMetrics:
             registry=registry,
         )
         self._in_flight = self._gauge(registry, "bets_in_flight", "Bets waiting for their stake's answer.")
-        self._streams = self._gauge(registry, "event_streams", "Pages that follow events.")
+        self._pages = self._gauge(registry, "open_pages", "Players' pages that are open.")
         self._pending_age = self._gauge(
             registry, "oldest_pending_bet_seconds", "Age of the oldest bet without an answer."
         )
@@ -62,7 +62,7 @@ class SportsbookMetrics:
 
     @staticmethod
     def _gauge(registry: CollectorRegistry, name: str, text: str, *labels: str) -> Gauge:
-        of_each_process = name in ("bets_in_flight", "event_streams")
+        of_each_process = name in ("bets_in_flight", "open_pages")
         return Gauge(
             f"stakewire_sportsbook_{name}",
             text,
@@ -81,9 +81,9 @@ class SportsbookMetrics:
     def bets_settled(self, state: str, bets: int) -> None:
         self._settled.labels(state).inc(bets)
 
-    def show_process(self, *, bets_in_flight: int, event_streams: int) -> None:
+    def show_process(self, *, bets_in_flight: int, open_pages: int) -> None:
         self._in_flight.set(bets_in_flight)
-        self._streams.set(event_streams)
+        self._pages.set(open_pages)
 
     def show_database(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -12,13 +13,14 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Literal
 
 import pytest
-from playwright.sync_api import Route, expect
+from playwright.sync_api import WebSocketRoute, expect
 from tests.acceptance.browser.demo import Demo, SitePage, Visitor
 from tests.acceptance.processes import processes_of
 
 pytestmark = pytest.mark.browser
 
 WIDTHS = (360, 768, 1280)
+END = "\x1e"  # of each message of a hub
 
 
 @pytest.mark.parametrize("language", ["en", "ar"])
@@ -126,19 +128,31 @@ def test_a_bet_by_keyboard_alone(demo: Demo, visitor: Visitor) -> None:
 def test_a_suspended_price_is_locked_where_it_was_and_keeps_the_focus(demo: Demo, visitor: Visitor) -> None:
     """It stays in its place, says so in words, cannot be chosen, and does not throw the keyboard out."""
     match = demo.match()
-    site = visitor.arrive().log_in()
+    site = visitor.arrive()
+    suspended = False
+
+    def carry(page: WebSocketRoute) -> None:
+        """Carry the hub's messages, with the price suspended once the test wants it."""
+
+        def to_page(text: str | bytes) -> None:
+            assert isinstance(text, str)
+            page.send("".join(change(record) + END for record in text.split(END)[:-1]))
+
+        page.connect_to_server().on_message(to_page)
+
+    def change(record: str) -> str:
+        said = json.loads(record)
+        if suspended and said.get("target") == "Board":
+            for each in said["arguments"][0]:
+                if each["home"] == match.home:
+                    each["markets"][0]["outcomes"][2]["active"] = False
+        return json.dumps(said)
+
+    site.page.route_web_socket("**/v1/page/hub*", carry)
+    site.log_in()
     site.price(match, "away").focus()
     box = site.price(match, "away").bounding_box()
-
-    def suspend(route: Route) -> None:
-        answer = route.fetch()
-        board = answer.json()
-        for each in board["matches"]:
-            if each["home"] == match.home:
-                each["markets"][0]["outcomes"][2]["active"] = False
-        route.fulfill(response=answer, json=board)
-
-    site.page.route("**/v1/page/matches", suspend)
+    suspended = True
     site.page.context.set_offline(True)
     expect(site.frame.get_by_text("Connection lost.")).to_be_visible()
     site.page.context.set_offline(False)
@@ -151,7 +165,6 @@ def test_a_suspended_price_is_locked_where_it_was_and_keeps_the_focus(demo: Demo
     assert locked.bounding_box() == box
     locked.press("Enter")
     expect(site.slip).to_contain_text("Your slip is empty")
-    visitor.forgive("ERR_INTERNET_DISCONNECTED")
 
 
 def test_a_lost_connection_is_said_and_recovers_by_itself(demo: Demo, visitor: Visitor) -> None:
@@ -172,7 +185,6 @@ def test_a_lost_connection_is_said_and_recovers_by_itself(demo: Demo, visitor: V
     expect(site.slip).to_contain_text("The price changed from 2.10 to 2.30.")
     expect(site.movements.first).to_contain_text("+€7.00")
     assert site.balance == demo.balance("alice")
-    visitor.forgive("ERR_INTERNET_DISCONNECTED")
 
 
 @pytest.mark.parametrize("side", ["sportsbook", "wallet", "site"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import aiohttp
 import asyncpg
 import pytest
 import schemathesis
+from tests.hub_page import hub_page
 from tests.integration.sportsbook.conftest import MASTER_KEY
 from tests.integration.sportsbook.serving import (
     SECURITY_HASH,
@@ -339,33 +339,42 @@ async def test_a_player_who_bets_too_fast_is_slowed_down(site: Site) -> None:
     assert (await bob.post("/v1/page/bets", {**slip, "slip_id": str(uuid4())}))[0] == 200
 
 
-async def test_changes_arrive_as_events(site: Site) -> None:
-    """A match's new odds for everybody, a bet's change for its player."""
+async def test_an_open_page_is_told_what_is_and_then_what_changes(site: Site) -> None:
+    """The board for everybody, the own bets for their player; the token may stand in the query."""
     browser = await site.player()
-    async with site.http.get(site.base + "/v1/page/events", headers=browser.headers) as stream:
-        assert stream.content_type == "text/event-stream"
-        await stream.content.readline()
+    token = browser.headers["authorization"].removeprefix("Bearer ")
+    address = f"{site.base}/v1/page/hub?access_token={token}"
+    async with hub_page(site.http, address, headers={"origin": site.base}) as page:
+        assert await page.next() == ("Bets", [])
+        target, board = await page.next()
+        assert (target, board) == ("Board", (await browser.get("/v1/page/matches"))[1]["matches"])
         slip = await site.slip(browser)
         await browser.post("/v1/page/bets", slip)
-        event = await _next_event(stream, "bet")
-        assert event["bet"]["slip_id"] == slip["slip_id"]
-        assert event["bet"]["state"] == "accepted"
+        bet = await page.until("Bet")
+        assert (bet["slip_id"], bet["state"]) == (slip["slip_id"], "accepted")
         await site.pool.execute("UPDATE outcome SET odds = 7.77 WHERE id = $1", int(slip["outcome_id"]))
-        assert "7.77" in json.dumps(await _next_event(stream, "matches"))
-        await Rulings(site.pool, SystemClock()).result(int(event["bet"]["match"]["id"]), Score(0, 3))
-        assert (await _next_event(stream, "bet"))["bet"]["state"] == "lost"
+        assert "7.77" in json.dumps(await page.until("Board"))
+        await Rulings(site.pool, SystemClock()).result(int(bet["match"]["id"]), Score(0, 3))
+        assert (await page.until("Bet"))["state"] == "lost"
 
 
-async def _next_event(stream: aiohttp.ClientResponse, name: str) -> dict[str, Any]:
-    """The data of the next event of this name."""
-    async with asyncio.timeout(20):
-        while True:
-            line = (await stream.content.readline()).decode().strip()
-            if line == f"event: {name}":
-                data: dict[str, Any] = json.loads(
-                    (await stream.content.readline()).decode().partition(":")[2]
-                )
-                return data
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"origin": "https://casino.example"}, 403),
+        ({"authorization": "Bearer nobody"}, 401),
+        ({"authorization": ""}, 401),
+    ],
+)
+async def test_the_hub_is_for_the_own_page_of_a_player(
+    site: Site, headers: dict[str, str], status: int
+) -> None:
+    """Another site's page, even the one that frames ours, an unknown token and none are refused."""
+    browser = await site.player()
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+        async with hub_page(site.http, f"{site.base}/v1/page/hub", headers={**browser.headers, **headers}):
+            pass
+    assert refused.value.status == status
 
 
 async def test_the_description_is_valid_and_names_every_route(site: Site) -> None:

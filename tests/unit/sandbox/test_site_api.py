@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from tests.hub_page import HubPage, hub_page
 
 from stakewire.clock import SystemClock
 from stakewire.errors import ConfigError, StakewireError, Unavailable
@@ -19,6 +20,8 @@ from stakewire.net.http import HttpLimits, HttpServer
 from stakewire.net.sockets import bind
 from stakewire.sandbox.site import Site, build_app
 from stakewire.sandbox.site_config import SiteConfig
+from stakewire.sandbox.site_hub import PATH, account_hub
+from stakewire.sandbox.site_login import LIFETIME, Logins
 from stakewire.sandbox.site_movements import Movements
 from stakewire.sandbox.site_pages import Pages
 from stakewire.sandbox.site_wallet import Account, Movement
@@ -77,6 +80,17 @@ class Running:
         ) as answer:
             return answer.status, await answer.json()
 
+    def page(self, headers: Mapping[str, str]) -> AbstractAsyncContextManager[HubPage]:
+        """An open page of this browser at the hub."""
+        return hub_page(self.http, self.url + PATH, headers=headers)
+
+    async def refusal(self, headers: Mapping[str, str]) -> int:
+        """The status with which the hub refuses a page."""
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            async with self.page(headers):
+                pass
+        return refused.value.status
+
     async def log_in(self, user: str = "alice", password: str = "play-money") -> tuple[int, Any]:
         return await self.post("/api/login", {"username": user, "password": password})
 
@@ -107,11 +121,16 @@ def pages(tmp_path: Path) -> Pages:
 async def site(pages: Pages) -> AsyncIterator[Running]:
     clock = ManualClock(datetime(2030, 1, 1, tzinfo=UTC))
     wallet, sportsbook = WalletInMemory(), SportsbookInMemory()
-    movements = Movements(wallet, "EUR", poll=0.01, max_streams=2)
-    handlers = Site(config(), wallet=wallet, sportsbook=sportsbook, movements=movements, clock=clock)
+    movements = Movements(wallet, "EUR", poll=0.01)
+    logins = Logins(config().players, config().session_secret, clock)
+    handlers = Site(
+        config(), wallet=wallet, sportsbook=sportsbook, movements=movements, logins=logins, clock=clock
+    )
+    hub = account_hub(movements, logins, max_pages=2, clock=clock)
     server = HttpServer(
         app=build_app(config(), handlers, wallet, pages, clock),
         find_hot=lambda method, path: None,
+        find_direct=hub.find_direct,
         limits=HttpLimits(),
         trusted_proxies=(),
         clock=SystemClock(),
@@ -119,7 +138,7 @@ async def site(pages: Pages) -> AsyncIterator[Running]:
     [sock] = bind("127.0.0.1", 0, 1)
     await server.start(sock)
     jar = aiohttp.CookieJar(unsafe=True)
-    async with aiohttp.ClientSession(cookie_jar=jar) as http:
+    async with hub, aiohttp.ClientSession(cookie_jar=jar) as http:
         yield Running(f"http://127.0.0.1:{sock.getsockname()[1]}", wallet, sportsbook, clock, http)
     await server.stop(1)
 
@@ -202,24 +221,29 @@ async def test_a_deposit_carries_its_key_to_the_wallet(site: Running) -> None:
     assert len(site.wallet.deposits) == 2
 
 
-async def test_movements_are_a_stream_of_the_players_own_account(site: Running) -> None:
-    """It begins with the account as it is, and too many of them are refused."""
-    async with site.http.get(site.url + "/api/movements") as answer:
-        assert answer.status == 401
+async def test_the_hub_tells_a_player_of_the_own_account(site: Running) -> None:
+    """It begins with the account as it is; without a log-in, from another site, or one too many: refused."""
+    own = {"origin": site.url}
+    assert await site.refusal(own) == 401
     await site.log_in()
-    streams = []
-    for _ in range(2):
-        stream = await site.http.get(site.url + "/api/movements")
-        assert stream.headers["content-type"].startswith("text/event-stream")
-        assert await asyncio.wait_for(stream.content.readline(), 5) == b"event: account\n"
-        said = json.loads((await stream.content.readline()).removeprefix(b"data: "))
-        assert said["account"] == {"balance": "100.00", "status": "active"}
-        assert said["whole"] is True
-        streams.append(stream)
-    async with site.http.get(site.url + "/api/movements") as answer:
-        assert answer.status == 503
-    for stream in streams:
-        stream.close()
+    assert await site.refusal({"origin": "https://elsewhere.example"}) == 403
+    async with AsyncExitStack() as open_pages:
+        for _ in range(2):
+            page = await open_pages.enter_async_context(site.page(own))
+            said = await page.until("Account")
+            assert said["account"] == {"balance": "100.00", "status": "active"}
+            assert said["whole"] is True
+        assert await site.refusal(own) == 503
+
+
+async def test_the_hub_ends_with_the_log_in(site: Running) -> None:
+    """After twelve hours a page has to ask whether its player is still logged in."""
+    await site.log_in()
+    async with site.page({"origin": site.url}) as page:
+        await page.until("Account")
+        site.clock.advance(LIFETIME.total_seconds())
+        assert (await page.close_message())["allowReconnect"]
+    assert await site.refusal({"origin": site.url}) == 401
 
 
 async def test_files_come_with_a_strict_policy_and_nothing_beside_them_comes_at_all(site: Running) -> None:

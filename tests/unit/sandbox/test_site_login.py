@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from stakewire.sandbox.site_login import LIFETIME, Logins
+from stakewire.sandbox.site_login import LIFETIME, Login, Logins
 from stakewire.testing.clock import ManualClock
 
 PLAYERS = {"alice": "play-money", "bob.x": "other-money", "ليلى": "play-money"}
@@ -34,7 +34,7 @@ def test_a_cookie_names_its_player_until_it_expires(user: str) -> None:
     site = logins(clock)
     cookie = site.issue(user)
     clock.advance((LIFETIME - timedelta(seconds=1)).total_seconds())
-    assert site.read(cookie) == user
+    assert site.read(cookie) == Login(user, START + LIFETIME)
     clock.advance(2)
     assert site.read(cookie) is None
 

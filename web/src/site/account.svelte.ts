@@ -1,8 +1,8 @@
-/** The player's account as it moves: balance and latest movements, from the site's event stream. */
+/** The player's account as it moves: balance and latest movements, from the site's hub. */
 
+import { follow } from '../shared/hub'
 import { readMoney } from '../shared/money'
-import { follow } from '../shared/stream'
-import type { Account, AccountUpdate, Movement } from './api'
+import { whoIsThere, type Account, type AccountUpdate, type Movement } from './api'
 
 const SHOWN = 30
 
@@ -19,19 +19,17 @@ export class LiveAccount {
   /** Follows until the returned function is called. */
   follow(onLoggedOut: () => void): () => void {
     return follow({
-      url: '/api/movements',
-      headers: () => ({}),
-      onEvent: (event) => {
-        if (event.name === 'account') this.take(JSON.parse(event.data) as AccountUpdate)
-      },
-      onState: (state) => {
-        if (state === 'ended') onLoggedOut()
-        else this.link = state
-      },
+      url: '/api/hub',
+      token: () => null,
+      messages: { Account: (update: AccountUpdate) => this.take(update) },
+      isOver: async () => (await whoIsThere()) === null,
+      onLost: () => (this.link = 'lost'),
+      onOver: onLoggedOut,
     })
   }
 
   take(update: AccountUpdate): void {
+    this.link = 'open'
     this.walletAway = update.account === null
     if (update.account === null) return
     this.account = update.account

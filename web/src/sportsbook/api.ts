@@ -60,16 +60,13 @@ export class PageApi {
     this.#bearer = null
   }
 
-  headers(): Record<string, string> {
-    return this.#bearer === null ? {} : { Authorization: `Bearer ${this.#bearer}` }
+  /** Null where the cookie works. */
+  get bearer(): string | null {
+    return this.#bearer
   }
 
   session(): Promise<Session> {
     return this.#call<Session>('/v1/page/session', {}, READ_MS)
-  }
-
-  async matches(): Promise<Match[]> {
-    return (await this.#call<{ matches: Match[] }>('/v1/page/matches', {}, READ_MS)).matches
   }
 
   async bets(): Promise<Bet[]> {
@@ -82,13 +79,17 @@ export class PageApi {
     return (await this.#call<{ bet: Bet }>('/v1/page/bets', init, BET_MS)).bet
   }
 
+  #authorization(): Record<string, string> {
+    return this.#bearer === null ? {} : { Authorization: `Bearer ${this.#bearer}` }
+  }
+
   async #call<T>(url: string, init: RequestInit, timeout: number): Promise<T> {
     let status: number
     let body: Record<string, unknown>
     try {
       const answer = await this.#fetch(url, {
         ...init,
-        headers: { Accept: 'application/json', ...this.headers(), ...(init.headers as Record<string, string> | undefined) },
+        headers: { Accept: 'application/json', ...this.#authorization(), ...(init.headers as Record<string, string> | undefined) },
         cache: 'no-store',
         signal: AbortSignal.timeout(timeout),
       })

@@ -1,10 +1,10 @@
-/** What the page knows of the sportsbook, kept up to date by its event stream. */
+/** What the page knows of the sportsbook, kept up to date by its hub. */
 
 import { SvelteMap } from 'svelte/reactivity'
 import { hostOrigins, tellHost } from '../shared/frame'
+import { follow } from '../shared/hub'
 import { pickLocale, type Locale } from '../shared/locale'
 import { priceMove, type Move } from '../shared/money'
-import { follow, type ServerEvent } from '../shared/stream'
 import { PageApi, Refusal, type Bet, type Match, type Outcome, type Session } from './api'
 import { forgetBearer } from './bearer'
 import { BetSlip, type Memory } from './slip.svelte'
@@ -31,6 +31,7 @@ export class Book {
   news = $state.raw<Bet | null>(null)
 
   readonly #api: PageApi
+  #awaited = new Set(['board', 'bets']) // of the whole state that a connection begins with
   #waiting: Match[] | null = null // what arrived while the prices were frozen
   #stop = () => {}
 
@@ -94,14 +95,29 @@ export class Book {
     void this.slip.resume()
     const ticking = this.#stop
     const leave = follow({
-      url: '/v1/page/events',
-      headers: () => this.#api.headers(),
-      onEvent: (event) => this.#take(event),
-      onState: (state) => {
-        if (state === 'ended') this.endSession()
-        else if (state === 'lost') this.link = 'lost'
-        else void this.#refresh()
+      url: '/v1/page/hub',
+      token: () => this.#api.bearer,
+      messages: {
+        Board: (matches: Match[]) => {
+          this.#takeMatches(matches)
+          this.#arrived('board')
+        },
+        Bets: (bets: Bet[]) => {
+          this.bets = bets
+          for (const bet of bets) this.slip?.saw(bet)
+          this.#arrived('bets')
+        },
+        Bet: (bet: Bet) => {
+          this.#putBet(bet)
+          this.slip?.saw(bet)
+        },
       },
+      isOver: () => this.#isOver(),
+      onLost: () => {
+        this.#awaited = new Set(['board', 'bets'])
+        this.link = 'lost'
+      },
+      onOver: () => this.endSession(),
     })
     this.#stop = () => {
       ticking()
@@ -109,31 +125,20 @@ export class Book {
     }
   }
 
-  /** A stream says what changes from now on; what changed before is read whole. */
-  async #refresh(): Promise<void> {
-    try {
-      const [matches, bets] = await Promise.all([this.#api.matches(), this.#api.bets()])
-      this.#takeMatches(matches)
-      this.bets = bets
-      this.loaded = true
-      this.link = 'open'
-    } catch (problem) {
-      if (problem instanceof Refusal && problem.status === 401) return this.endSession()
-      this.link = 'lost'
-      await sleep(RETRY_MS)
-      if (!this.ended) await this.#refresh()
-    }
+  /** Open is a connection whose state is here, not one that only stands. */
+  #arrived(part: 'board' | 'bets'): void {
+    this.#awaited.delete(part)
+    if (this.#awaited.size > 0) return
+    this.loaded = true
+    this.link = 'open'
   }
 
-  #take(event: ServerEvent): void {
-    if (event.name !== 'matches' && event.name !== 'bet') return
-    const data = JSON.parse(event.data) as { matches?: Match[]; match?: Match; bet?: Bet }
-    if (event.name === 'matches') {
-      if (data.matches !== undefined) this.#takeMatches(data.matches)
-      else if (data.match !== undefined) this.#takeMatches(withMatch(this.#waiting ?? this.matches, data.match))
-    } else if (data.bet !== undefined) {
-      this.#putBet(data.bet)
-      this.slip?.saw(data.bet)
+  async #isOver(): Promise<boolean> {
+    try {
+      await this.#api.session()
+      return false
+    } catch (problem) {
+      return problem instanceof Refusal && problem.status === 401
     }
   }
 
@@ -206,10 +211,6 @@ function outcomesOf(match: Match): Outcome[] {
 function withOdds(matches: Match[], outcomeId: string, odds: string): Match[] {
   const change = (outcome: Outcome) => (outcome.id === outcomeId ? { ...outcome, odds } : outcome)
   return matches.map((match) => ({ ...match, markets: match.markets.map((market) => ({ ...market, outcomes: market.outcomes.map(change) })) }))
-}
-
-function withMatch(matches: Match[], changed: Match): Match[] {
-  return matches.some((match) => match.id === changed.id) ? matches.map((match) => (match.id === changed.id ? changed : match)) : [...matches, changed]
 }
 
 /** One player's bet in flight is nobody else's, should two share a tab. */

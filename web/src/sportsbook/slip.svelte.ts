@@ -125,7 +125,7 @@ export class BetSlip {
     await this.#follow(flight)
   }
 
-  /** A bet was told of by the event stream: it may be the one that is waited for. */
+  /** The hub told of a bet: it may be the one that is waited for. */
   saw(bet: Bet): void {
     if (bet.slip_id === this.#inFlight?.slip.slip_id) this.#settle(bet)
   }

@@ -91,15 +91,6 @@ def _paths() -> dict[str, Json]:
                 errors=(400, 401, 403, 404, 409, 413, 415, 422, 429, 503),
             ),
         },
-        "/page/events": {
-            "get": _operation(
-                "events",
-                "Server-sent events: matches ({matches} or {match}), bet ({bet}), ping",
-                {"text/event-stream": {"schema": {"type": "string"}}},
-                security=page,
-                errors=(401, 503),
-            )
-        },
         "/openapi.json": {
             "get": _operation(
                 "openapi", "This document", {"application/json": {"schema": {"type": "object"}}}

@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
@@ -24,7 +24,6 @@ from stakewire.sportsbook.access import Access, InvalidToken, PageSession, TooMa
 from stakewire.sportsbook.bets import Bets, Slip
 from stakewire.sportsbook.board import Board
 from stakewire.sportsbook.directory import ClientDirectory
-from stakewire.sportsbook.events import Events
 from stakewire.sportsbook.http.requests import COOKIE, answer, check_own_origin, page_body, session_token
 from stakewire.sportsbook.views import bet_json, session_json
 
@@ -39,7 +38,7 @@ _PAGE_HEADERS = {
 }
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors {}"
+    "connect-src 'self' {}; base-uri 'none'; form-action 'none'; frame-ancestors {}"
 )
 _CLOSED = (
     '<!doctype html><html lang="en"><meta charset="utf-8"><title>Sportsbook</title>'
@@ -64,7 +63,6 @@ class Page:
         access: Access,
         bets: Bets,
         board: Board,
-        events: Events,
         directory: ClientDirectory,
         *,
         currencies: Currencies,
@@ -76,7 +74,6 @@ class Page:
         self._access = access
         self._bets = bets
         self._board = board
-        self._events = events
         self._directory = directory
         self._currencies = currencies
         self._clock = clock
@@ -93,7 +90,6 @@ class Page:
             Route("/v1/page/matches", self.matches, methods=["GET"], name="matches"),
             Route("/v1/page/bets", self.my_bets, methods=["GET"], name="bets"),
             Route("/v1/page/bets", self.place, methods=["POST"], name="place-bet"),
-            Route("/v1/page/events", self.events, methods=["GET"], name="events"),
             Mount("/static", files, name="static"),
         ]
 
@@ -127,7 +123,9 @@ class Page:
         if not page.is_file():
             raise Unavailable("the sportsbook's page is not built; run `make web`", code="PAGE_NOT_BUILT")
         ancestors = " ".join(client.origins) or "'none'"
-        headers = {**_PAGE_HEADERS, "content-security-policy": _POLICY.format(ancestors)}
+        # Not every browser takes 'self' for the WebSocket, too.
+        hub = f"{'wss' if request.url.scheme == 'https' else 'ws'}://{request.url.netloc}"
+        headers = {**_PAGE_HEADERS, "content-security-policy": _POLICY.format(hub, ancestors)}
         return HTMLResponse(page.read_bytes(), headers=headers)
 
     async def session(self, request: Request) -> Response:
@@ -150,11 +148,6 @@ class Page:
         self._check_rate(session)
         bet = await self._bets.place(session, slip)
         return answer({"bet": bet_json(bet, self._currencies, self._clock.now())})
-
-    async def events(self, request: Request) -> Response:
-        session = await self._session(request)
-        headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-        return StreamingResponse(self._events.open(session), 200, headers, "text/event-stream")
 
     async def _session(self, request: Request) -> PageSession:
         return await self._access.session_of(session_token(request))
