@@ -89,8 +89,6 @@ class Plan(Struct, gc=False):
     altered: list[AlteredCopy] = field(default_factory=list)
     days: dict[tuple[int, date], tuple[int, DayUse]] = field(default_factory=dict)
     """(account, day) -> (slot, what to add to that day)."""
-    fresh: dict[TxKey, Transaction] = field(default_factory=dict)
-    """Every transaction that the batch stores or changes, as it leaves it."""
 
     @property
     def is_empty(self) -> bool:
@@ -103,7 +101,7 @@ def resolve(requests: Sequence[LedgerRequest], state: BatchState, *, moment: Mom
 
     `state` holds every existing player, id and target that the requests name, and is not changed.
     """
-    resolver = Resolver(state, moment, ids)
+    resolver = _Resolver(state, moment, ids)
     for asked in requests:
         resolver.take(asked)
     return resolver.finish()
@@ -119,12 +117,7 @@ def keys_of(requests: Sequence[LedgerRequest]) -> set[TxKey]:
 _ROLLBACK: Final = Kind.ROLLBACK  # reading an enum's member costs several times as much as a name
 
 
-class Resolver:
-    """Decides one request after the other; `resolve` for batches that are not complete from the start.
-
-    Between two requests the caller may add to `state` what it has read for the next ones.
-    """
-
+class _Resolver:
     __slots__ = ("_fresh", "_house", "_ids", "_known", "_moment", "_plan", "_players")
 
     def __init__(self, state: BatchState, moment: Moment, ids: OwnIds) -> None:
@@ -136,8 +129,7 @@ class Resolver:
         self._ids = ids
         self._plan = Plan(moment.now, ids.next())
 
-    def take(self, asked: LedgerRequest) -> Outcome:
-        """Decide one more request; its outcome is also the next of the plan's."""
+    def take(self, asked: LedgerRequest) -> None:
         known = self._find((asked.operator_id, asked.tx_id))
         if known is None:
             outcome = self._take_new(asked)
@@ -148,11 +140,8 @@ class Resolver:
                 asked, known, known.kind, known.target_id, known.fingerprint, known.decline
             )
         self._plan.outcomes.append(outcome)
-        return outcome
 
     def finish(self) -> Plan:
-        """The plan of everything taken."""
-        self._plan.fresh = self._fresh
         self._plan.house = list(self._house.values())
         return self._plan
 

@@ -68,10 +68,6 @@ class LedgerStore(Reader, Protocol):
             OutcomeUnknown: nobody knows yet.
         """
 
-    @property
-    def beside(self) -> Reader:
-        """Reads that do not wait for a write in flight, and may or may not see what it writes."""
-
     def locked(self, user_ids: Sequence[str]) -> AbstractAsyncContextManager[LockedBatch]:
         """Lock all accounts of these players, in id order, before anything is read.
 

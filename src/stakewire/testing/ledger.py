@@ -106,11 +106,6 @@ class MemoryLedger:
         self._check_there()
         self.apply(plan)
 
-    @property
-    def beside(self) -> MemoryLedger:
-        """See `LedgerStore.beside`: nothing here waits for anything."""
-        return self
-
     @asynccontextmanager
     async def locked(self, user_ids: Sequence[str]) -> AsyncIterator[MemoryLedger]:
         """See `LedgerStore.locked`: nothing else runs between these reads and this write."""

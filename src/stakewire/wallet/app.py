@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
 
 METRICS_SECONDS = 1.0
+LANES = 2  # of a worker's committer; a third costs more than it brings on two cores
 # Requests leave no cycles behind, so the collector has little to find: every 700 objects would be 5 % of the
 # work, and its full rounds over the cached players a pause of many milliseconds.
 _GC_THRESHOLD = (50_000, 20, 50)
@@ -147,7 +148,7 @@ async def open_wallet(config: WalletConfig, clock: Clock | None = None) -> Async
     vault = Vault.from_settings(config.master_key, config.data_dir)
     async with (
         _pool(config, "wallet", config.pool_size) as pool,
-        _pool(config, "wallet committer", 2) as committer_pool,
+        _pool(config, "wallet committer", LANES) as committer_pool,
     ):
         await _check_schema(pool)
         calendar = await fix_calendar(pool, config.time_zone, clock.now())
@@ -157,7 +158,7 @@ async def open_wallet(config: WalletConfig, clock: Clock | None = None) -> Async
         metrics, stats = WalletMetrics(registry), CallbackStats()
         ids = await lease_ids(pool, process_name("wallet"), clock.now())
         committer = Committer(
-            PostgresLedger(committer_pool),
+            [PostgresLedger(committer_pool) for _ in range(LANES)],
             ids,
             clock,
             currencies=currencies,

@@ -290,7 +290,7 @@ async def _verify(
 async def open_desk(
     pool: Pool, *, currencies: Currencies, time_zone: str | None, clock: Clock, tokens: Tokens
 ) -> AsyncIterator[WalletDesk]:
-    """A desk with a committer of its own, for a command; `pool` needs at least three connections.
+    """A desk with a committer of its own, for a command; `pool` needs at least two connections.
 
     Raises:
         ConfigError: `time_zone` is not the one that the ledger counts its days in; None takes the ledger's.
@@ -298,7 +298,7 @@ async def open_desk(
     with available():
         calendar = await fix_calendar(pool, time_zone, clock.now())
         ids = await lease_ids(pool, process_name("desk"), clock.now())
-    committer = Committer(PostgresLedger(pool), ids, clock, currencies=currencies, calendar=calendar)
+    committer = Committer([PostgresLedger(pool)], ids, clock, currencies=currencies, calendar=calendar)
     await start_committer(committer)
     try:
         yield WalletDesk(

@@ -10,7 +10,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from stakewire.wallet.committer import BatchReport
+from stakewire.wallet.lane import BatchReport
 from stakewire.wallet.stats import BUCKETS, CallbackStats
 
 BATCH_SIZES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)

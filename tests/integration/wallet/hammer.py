@@ -14,7 +14,7 @@ import uvloop
 from tests.integration.wallet.ledger_bench import ask, open_bench
 
 from stakewire.ledger.types import Kind, LedgerRequest, Outcome
-from stakewire.wallet.committer import BatchReport
+from stakewire.wallet.lane import BatchReport
 
 SHARED_SEED = 99
 
@@ -43,7 +43,7 @@ async def main(dsn: str, seed: int, count: int, players: int) -> None:
     order = sorted(range(count), key=lambda number: number + dice.uniform(-60, 60))
     reports: list[BatchReport] = []
     heard: dict[str, Outcome] = {}
-    async with open_bench(dsn, observe=reports.append) as bench:
+    async with open_bench(dsn, observe=reports.append, lanes=2, beside_from=2) as bench:
         turn = iter(order)
 
         async def client() -> None:

@@ -72,6 +72,7 @@ async def open_bench(
     seconds: float = 5.0,
     connect_to: str | None = None,
     currencies: Currencies = CURRENCIES,
+    lanes: int = 1,
     **options: Any,
 ) -> AsyncIterator[Bench]:
     """A bench on a migrated database; `connect_to` is another way to it, for the committer alone."""
@@ -83,8 +84,8 @@ async def open_bench(
         else await open_pool(connect_to, schema="wallet", role="stakewire_wallet_app", min_size=0, max_size=2)
     )
     ids = await lease_ids(pool, "tests", datetime.now(UTC))
-    store = PostgresLedger(writing, statement_seconds=seconds)
-    committer = Committer(store, ids, clock, currencies=currencies, calendar=CALENDAR, **options)
+    stores = [PostgresLedger(writing, statement_seconds=seconds) for _ in range(lanes)]
+    committer = Committer(stores, ids, clock, currencies=currencies, calendar=CALENDAR, **options)
     await committer.start()
     try:
         players = PlayerStore(pool, ids, CALENDAR)

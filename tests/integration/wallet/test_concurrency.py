@@ -12,7 +12,7 @@ from typing import Any
 from tests.integration.wallet.ledger_bench import add_operators, ask, open_bench
 
 from stakewire.ledger.types import Decline, Kind, Status
-from stakewire.wallet.committer import BatchReport
+from stakewire.wallet.lane import BatchReport
 
 ROOT = Path(__file__).parents[3]
 REQUESTS, PLAYERS = 2_000, 10

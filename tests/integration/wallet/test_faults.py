@@ -18,9 +18,8 @@ from tests.integration.wallet.ledger_bench import Bench, add_operators, ask, ope
 
 from stakewire.ledger.batch import Plan
 from stakewire.ledger.types import Decline, Kind, LedgerRequest, Outcome
-from stakewire.postgres.wallet import store
 from stakewire.postgres.wallet.store import PostgresLedger
-from stakewire.wallet.committer import BatchReport
+from stakewire.wallet.lane import BatchReport
 
 
 @pytest.fixture
@@ -46,7 +45,7 @@ async def cut_at_the_write(
 
 def plant_cut(monkeypatch: pytest.MonkeyPatch, proxy: CutProxy, cut: Cut, *, guess: bool) -> None:
     """Cut at the first write from now on."""
-    write, execute = PostgresLedger.write, store.Line.execute
+    write, execute = PostgresLedger.write, PostgresLedger._execute
     planted: list[int] = []
 
     async def cut_write(self: PostgresLedger, plan: Plan) -> None:
@@ -55,17 +54,16 @@ def plant_cut(monkeypatch: pytest.MonkeyPatch, proxy: CutProxy, cut: Cut, *, gue
             proxy.arm(cut)
         await write(self, plan)
 
-    async def cut_commit(self: store.Line, query: str, *arguments: Any, **options: Any) -> str:
-        tag = await execute(self, query, *arguments, **options)
+    async def cut_commit(self: PostgresLedger, query: str, *arguments: Any) -> None:
+        await execute(self, query, *arguments)
         if "write_batch" in query and not planted:
             planted.append(1)
             proxy.arm(cut)  # the next thing sent is COMMIT
-        return tag
 
     if guess:
         monkeypatch.setattr(PostgresLedger, "write", cut_write)
     else:
-        monkeypatch.setattr(store.Line, "execute", cut_commit)
+        monkeypatch.setattr(PostgresLedger, "_execute", cut_commit)
 
 
 @pytest.mark.parametrize("guess", [True, False], ids=["one statement", "under locks"])
@@ -121,7 +119,10 @@ async def test_backends_killed_again_and_again(database_url: str) -> None:
     await add_operators(database_url, 2)
     dice = random.Random(11)
     users = [f"u{number}" for number in range(8)]
-    async with open_bench(database_url, max_batch=40) as one, open_bench(database_url, max_batch=40) as two:
+    async with (
+        open_bench(database_url, max_batch=40, lanes=2, beside_from=8) as one,
+        open_bench(database_url, max_batch=40) as two,
+    ):
         for user in users:
             await one.open_player(user, "EUR", deposit="50.00")
         requests = [_any_request(dice, number, dice.choice(users)) for number in range(1500)]

@@ -18,7 +18,8 @@ from stakewire.ledger.store import BatchConflict, BatchRefused, OutcomeUnknown, 
 from stakewire.ledger.types import UNAVAILABLE, Decline, Kind, LedgerRequest, Outcome, PlayerState
 from stakewire.money import Currencies
 from stakewire.testing import ManualClock, MemoryLedger
-from stakewire.wallet.committer import BatchReport, Committer
+from stakewire.wallet.committer import Committer
+from stakewire.wallet.lane import BatchReport
 
 
 class FailingLedger(MemoryLedger):
@@ -49,7 +50,7 @@ async def committing(store: MemoryLedger, **options: Any) -> AsyncIterator[Commi
     ids = OwnIds(1)
     store.add_player("ann", "EUR", ids=ids)
     committer = Committer(
-        store, ids, ManualClock(), currencies=Currencies.default(), calendar=Calendar(UTC), **options
+        [store], ids, ManualClock(), currencies=Currencies.default(), calendar=Calendar(UTC), **options
     )
     await committer.start()
     yield committer

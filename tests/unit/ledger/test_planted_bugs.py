@@ -78,7 +78,7 @@ def _compares_text(asked: LedgerRequest) -> bytes:
 
 
 def _plants() -> dict[str, Plant]:
-    resolver = batch.Resolver
+    resolver = batch._Resolver
     find, count = resolver._find, resolver._count
 
     def decides_declines_anew(self: Any, key: Any) -> Transaction | None:

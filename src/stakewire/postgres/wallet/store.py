@@ -19,7 +19,6 @@ from stakewire.ledger.store import (
     IdTaken,
     LedgerFailure,
     OutcomeUnknown,
-    Reader,
     StoreUnavailable,
 )
 from stakewire.ledger.types import PlayerState, Transaction, TxKey
@@ -63,35 +62,35 @@ async def lease_ids(pool: Pool, taken_by: str, at: datetime) -> OwnIds:
     raise Unavailable("no writer number could be leased; too many processes start at once, try again")
 
 
-class Line:
-    """One connection taken from the pool and kept; reads on it, and statements with a deadline."""
+class PostgresLedger:
+    """A `stakewire.ledger.store.LedgerStore` on one connection taken from `pool` and kept."""
 
-    def __init__(self, pool: Pool, statement_seconds: float) -> None:
+    def __init__(self, pool: Pool, *, statement_seconds: float = STATEMENT_SECONDS) -> None:
         self._pool = pool
         self._seconds = statement_seconds
         self._conn: Connection | None = None
 
-    async def connect(self) -> None:
-        """Drop the connection and open a new one; raises StoreUnavailable."""
+    async def reconnect(self) -> None:
+        """See `LedgerStore.reconnect`."""
         for attempt in range(_RECONNECTS):
-            await self.drop()
+            await self._drop()
             try:
                 async with asyncio.timeout(self._seconds):
                     self._conn = await self._pool.acquire()
                     await self._conn.execute(QUERIES.prepare_session)
                 return
             except Exception as error:  # whatever it is, there is no connection
-                await self.drop()
+                await self._drop()
                 if attempt == _RECONNECTS - 1:
                     raise StoreUnavailable(f"no connection to PostgreSQL: {error}") from error
 
-    async def release(self) -> None:
-        """Give the connection back."""
+    async def close(self) -> None:
+        """See `LedgerStore.close`."""
         conn, self._conn = self._conn, None
         if conn is not None:
             await self._pool.release(conn)
 
-    async def drop(self) -> None:
+    async def _drop(self) -> None:
         """End the connection, whatever it is doing: the server rolls back what its client left."""
         conn, self._conn = self._conn, None
         if conn is not None:
@@ -101,27 +100,52 @@ class Line:
     async def read_players(self, user_ids: Sequence[str], since: date) -> list[PlayerState]:
         """See `Reader.read_players`."""
         slots = [slot_of(user_id) for user_id in user_ids]
-        return players_of(await self.fetch(QUERIES.read_players, list(user_ids), slots, since))
+        return players_of(await self._fetch(QUERIES.read_players, list(user_ids), slots, since))
 
     async def read_known(self, keys: Iterable[TxKey]) -> list[Transaction]:
         """See `Reader.read_known`."""
         keys = list(keys)
         ids = [tx_id for _, tx_id in keys]
         operators = number_array([operator_id for operator_id, _ in keys])
-        return [transaction_of(row) for row in await self.fetch(QUERIES.read_known, ids, operators)]
+        return [transaction_of(row) for row in await self._fetch(QUERIES.read_known, ids, operators)]
 
-    async def fetch(self, query: str, *arguments: Any) -> list[asyncpg.Record]:
-        """Rows; raises StoreUnavailable, or what the error means for the batch."""
-        with self.deadline() as conn, _sorted_errors(lost=StoreUnavailable):
+    async def write(self, plan: Plan) -> None:
+        """See `LedgerStore.write`: one statement, so one transaction, so one round trip."""
+        arguments = plan_arguments(plan)
+        with self._deadline() as conn, _sorted_errors(lost=OutcomeUnknown):
+            await conn.execute(QUERIES.write_batch, *arguments)
+
+    @asynccontextmanager
+    async def locked(self, user_ids: Sequence[str]) -> AsyncIterator[_LockedBatch]:
+        """See `LedgerStore.locked`."""
+        slots = [slot_of(user_id) for user_id in user_ids]
+        await self._execute("BEGIN")
+        try:
+            await self._fetch(QUERIES.lock_accounts, list(user_ids), slots)
+            yield _LockedBatch(self)
+        except BaseException:
+            await self._roll_back()
+            raise
+        with self._deadline() as conn, _sorted_errors(lost=OutcomeUnknown):
+            if await conn.execute("COMMIT") != "COMMIT":
+                raise BatchConflict("PostgreSQL rolled the batch back instead of committing it")
+
+    async def _roll_back(self) -> None:
+        try:
+            await self._execute("ROLLBACK")
+        except LedgerFailure:
+            await self._drop()
+
+    async def _fetch(self, query: str, *arguments: Any) -> list[asyncpg.Record]:
+        with self._deadline() as conn, _sorted_errors(lost=StoreUnavailable):
             return await conn.fetch(query, *arguments)
 
-    async def execute(self, query: str, *arguments: Any, lost: type[LedgerFailure] = StoreUnavailable) -> str:
-        """The command's tag; `lost` is what a lost connection means."""
-        with self.deadline() as conn, _sorted_errors(lost=lost):
-            return await conn.execute(query, *arguments)
+    async def _execute(self, query: str, *arguments: Any) -> None:
+        with self._deadline() as conn, _sorted_errors(lost=StoreUnavailable):
+            await conn.execute(query, *arguments)
 
     @contextmanager
-    def deadline(self) -> Iterator[Connection]:
+    def _deadline(self) -> Iterator[Connection]:
         """End the connection when time runs out.
 
         Not by cancelling the statement: a COMMIT that waits for a standby would then count as done.
@@ -136,70 +160,6 @@ class Line:
             timer.cancel()
 
 
-class LineBeside(Line):
-    """Connects when it is first needed, and anew after a failure: nothing depends on what it was doing."""
-
-    async def fetch(self, query: str, *arguments: Any) -> list[asyncpg.Record]:
-        """See `Line.fetch`."""
-        if self._conn is None:
-            await self.connect()
-        try:
-            return await super().fetch(query, *arguments)
-        except LedgerFailure:
-            await self.drop()
-            raise
-
-
-class PostgresLedger:
-    """A `stakewire.ledger.store.LedgerStore` on at most two connections taken from `pool` and kept."""
-
-    def __init__(self, pool: Pool, *, statement_seconds: float = STATEMENT_SECONDS) -> None:
-        self._line = Line(pool, statement_seconds)
-        self._beside = LineBeside(pool, statement_seconds)
-        self.read_players = self._line.read_players
-        self.read_known = self._line.read_known
-
-    @property
-    def beside(self) -> Reader:
-        """See `LedgerStore.beside`."""
-        return self._beside
-
-    async def reconnect(self) -> None:
-        """See `LedgerStore.reconnect`."""
-        await self._beside.drop()
-        await self._line.connect()
-
-    async def close(self) -> None:
-        """See `LedgerStore.close`."""
-        await self._line.release()
-        await self._beside.release()
-
-    async def write(self, plan: Plan) -> None:
-        """See `LedgerStore.write`: one statement, so one transaction, so one round trip."""
-        await self._line.execute(QUERIES.write_batch, *plan_arguments(plan), lost=OutcomeUnknown)
-
-    @asynccontextmanager
-    async def locked(self, user_ids: Sequence[str]) -> AsyncIterator[_LockedBatch]:
-        """See `LedgerStore.locked`."""
-        line = self._line
-        slots = [slot_of(user_id) for user_id in user_ids]
-        await line.execute("BEGIN")
-        try:
-            await line.fetch(QUERIES.lock_accounts, list(user_ids), slots)
-            yield _LockedBatch(line)
-        except BaseException:
-            await self._roll_back()
-            raise
-        if await line.execute("COMMIT", lost=OutcomeUnknown) != "COMMIT":
-            raise BatchConflict("PostgreSQL rolled the batch back instead of committing it")
-
-    async def _roll_back(self) -> None:
-        try:
-            await self._line.execute("ROLLBACK")
-        except LedgerFailure:
-            await self._line.drop()
-
-
 def _end(conn: Connection) -> None:
     """Close at once; the pool has taken a connection back already that was lost while it was idle."""
     with suppress(asyncpg.InterfaceError):
@@ -209,14 +169,14 @@ def _end(conn: Connection) -> None:
 class _LockedBatch:
     """The open transaction of `PostgresLedger.locked`."""
 
-    def __init__(self, line: Line) -> None:
-        self._line = line
-        self.read_players = line.read_players
-        self.read_known = line.read_known
+    def __init__(self, ledger: PostgresLedger) -> None:
+        self._ledger = ledger
+        self.read_players = ledger.read_players
+        self.read_known = ledger.read_known
 
     async def write(self, plan: Plan) -> None:
         """See `LockedBatch.write`."""
-        await self._line.execute(QUERIES.write_batch, *plan_arguments(plan))
+        await self._ledger._execute(QUERIES.write_batch, *plan_arguments(plan))
 
 
 @contextmanager
