@@ -4,7 +4,8 @@ limits.py      what a connection may cost
 request.py     one request, and the rules of its header
 reader.py      bytes in, requests out (no socket)
 response.py    answers as bytes
-connection.py  order of answers, deadlines, backpressure, closing
+incoming.py    what arrives on a connection: slices, backpressure, deadlines
+connection.py  order of answers, taking over, closing
 hot.py         a request handled by one function call
 direct.py      a request handled without an app: answered later, or by another protocol
 takeover.py    what such a protocol has to be

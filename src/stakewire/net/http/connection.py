@@ -1,11 +1,9 @@
-"""One connection: whose turn it is to answer, when to stop reading, and when its time is over."""
+"""One connection: whose turn it is to answer, and how it ends; what arrives is `incoming.py`'s."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from collections import deque
-from math import inf
 from typing import Protocol, cast
 
 import structlog
@@ -13,20 +11,13 @@ import structlog
 from stakewire.net.http.asgi import AsgiExchange
 from stakewire.net.http.direct import DirectExchange
 from stakewire.net.http.hot import HotExchange, Refusal
-from stakewire.net.http.reader import RequestReader, Upgrade
+from stakewire.net.http.incoming import AWAIT_REQUEST, IN_HEADER, KEPT, OVER, Incoming
 from stakewire.net.http.request import Request, RequestRefused
-from stakewire.net.http.response import CLOSE, CONTINUE, JSON, error_body
-from stakewire.net.http.shared import Exchange, Respond, Shared
+from stakewire.net.http.response import CLOSE, JSON, error_body
+from stakewire.net.http.shared import Respond, Shared
 from stakewire.net.http.takeover import TakenOver
 
-SLICE = 4 * 1024
-"""Bytes given to the parser at once: bounds the pipelined requests that it finds before we may stop it."""
-
-_DISCARDED_AT_MOST = 1024 * 1024
 _IDENTITY = (b"", b"identity")
-_AWAIT_REQUEST, _IN_HEADER, _IN_BODY = range(3)
-# What becomes of further bytes: they are read, kept until it is known whose they are, or nobody's.
-_OPEN, _KEPT, _OVER = range(3)
 
 log = structlog.get_logger("stakewire.net.http")
 
@@ -37,43 +28,19 @@ class _Handler(Protocol):
     def __call__(self, request: Request, respond: Respond, /) -> None: ...
 
 
-class Connection(asyncio.Protocol):
-    """Reads requests, lets them be handled, and writes their answers in the order of the requests.
-
-    Attributes:
-        shared: what it has in common with the server's other connections.
-        queue: requests without a written answer, oldest first.
-        write_paused: the client does not read its answers fast enough.
-        read_deadline, write_deadline: when the sweep ends it, on the monotonic clock; inf for never.
-    """
+class Connection(Incoming):
+    """Lets requests be handled, and writes their answers in the order of the requests."""
 
     def __init__(self, shared: Shared) -> None:
-        self.shared = shared
-        self.queue: deque[Exchange] = deque()
-        self.write_paused = False
-        self.read_deadline = self.write_deadline = inf
-        self._monotonic = shared.clock.monotonic
-        self._reader = RequestReader(self, shared.limits)
-        self._transport: asyncio.Transport | None = None
+        super().__init__(shared)
         self._peer = ""
         self._trusted_peer = False
-        self._now = 0.0
-        self._out: list[bytes] = []
-        self._backlog = b""
-        self._stage = _AWAIT_REQUEST
-        self._reading = self._held = False
-        self._input = _OPEN
         self._closing = self._lingers = False
-        self._discarded = 0
-        self._owes_continue = False
         self._request = cast(Request, None)  # set by `begin`, read by `part` and `end` only
         self._handler = cast(_Handler, None)
         self._parts: list[bytes] | None = None
-        self._arriving: AsgiExchange | DirectExchange | None = None  # its body; a hot request's is in _parts
-        self._heir: TakenOver | None = None
-        self._drained: list[asyncio.Future[None]] = []
 
-    # The transport's side.
+    # Its beginning and its end.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport = cast(asyncio.Transport, transport)
@@ -93,18 +60,9 @@ class Connection(asyncio.Protocol):
                 return
             self._refuse(RequestRefused(503, "TOO_MANY_CONNECTIONS", "this server has no free connection"))
 
-    def data_received(self, data: bytes) -> None:
-        if self._input:
-            self._set_aside(data)
-        elif self._backlog or len(data) > SLICE:
-            self._backlog += data
-            self._read_backlog()
-        else:
-            self._read(data)
-
     def eof_received(self) -> bool:
         """The client ended its half; it may still want the answers of hot requests, which are quick."""
-        self._input = _OVER
+        self._input = OVER
         if not self.queue or any(exchange.streams for exchange in self.queue):
             return False
         self._closing = True
@@ -112,130 +70,6 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._let_go()
-
-    def pause_writing(self) -> None:
-        self.write_paused = True
-        self.write_deadline = self._monotonic() + self.shared.limits.write_stall_seconds
-        self.update_hold()
-
-    def resume_writing(self) -> None:
-        self.write_paused = False
-        self.write_deadline = inf
-        self._wake_writers()
-        self.update_hold()
-
-    # Reading.
-
-    def _read(self, data: bytes) -> None:
-        now = self._now = self._monotonic()
-        reader = self._reader
-        self._reading = True
-        try:
-            reader.feed(data)
-        except RequestRefused as refused:
-            self._refuse(refused)
-        except Upgrade as upgrade:
-            self._behind_upgrade(upgrade.rest)
-        self._reading = False
-        if self._out:
-            self._flush(now)
-        if reader.mid_message:
-            self._watch(now)
-        elif self.queue:
-            self._stage = _AWAIT_REQUEST
-            self.read_deadline = inf
-            if len(self.queue) >= self.shared.limits.pipelined:
-                self.update_hold()
-
-    def _read_backlog(self) -> None:
-        data, self._backlog = self._backlog, b""
-        for start in range(0, len(data), SLICE):
-            if self._held or self._input or self._backlog:
-                rest = data[start:]
-                if self._input:
-                    self._set_aside(rest)
-                else:
-                    self._backlog += rest
-                return
-            self._read(data[start : start + SLICE])
-
-    def _watch(self, now: float) -> None:
-        """A request is arriving: its header, then its body, have their time from the first byte on."""
-        stage = _IN_HEADER if self._reader.in_header else _IN_BODY
-        if stage != self._stage:
-            self._stage = stage
-            limits = self.shared.limits
-            self.read_deadline = now + (limits.header_seconds if stage == _IN_HEADER else limits.body_seconds)
-        if self._owes_continue:
-            self._say_continue()
-        self.update_hold()
-
-    def _say_continue(self) -> None:
-        """Ask for the body, unless answers of earlier requests have to be written before."""
-        if self._reader.in_header or self._transport is None:
-            return
-        if not self.queue or self.queue[0] is self._arriving:
-            self._owes_continue = False
-            self._transport.write(CONTINUE)
-
-    def _behind_upgrade(self, rest: bytes) -> None:
-        """A request to upgrade is complete: what follows it is HTTP only if it has a usual answer."""
-        if self._heir is not None:
-            if rest:
-                self._heir.data_received(rest)
-            return
-        self._backlog = rest
-        last = self.queue[-1] if self.queue else None
-        if isinstance(last, DirectExchange) and last.answer is None:
-            self._input = _KEPT
-        elif rest:
-            self.shared.loop.call_soon(self._read_backlog)
-
-    def read_on(self) -> None:
-        """The request to upgrade was answered: what came behind it are requests."""
-        if self._input == _KEPT:
-            self._input = _OPEN
-            if self._held:
-                self.update_hold()
-            elif self._backlog:
-                self.shared.loop.call_soon(self._read_backlog)
-
-    def _set_aside(self, data: bytes) -> None:
-        if self._input == _KEPT:
-            self._backlog += data
-            self.update_hold()
-            return
-        if self._heir is not None:
-            self._heir.data_received(data)
-            return
-        self._discarded += len(data)
-        if self._discarded > _DISCARDED_AT_MOST and self._transport is not None:
-            self._transport.abort()
-
-    def update_hold(self) -> None:
-        """Stop or go on reading: nothing that the client sends may pile up here."""
-        transport = self._transport
-        if transport is None:
-            return
-        limits = self.shared.limits
-        hold = (
-            self.write_paused
-            or len(self.queue) >= limits.pipelined
-            or (self._arriving is not None and self._arriving.buffered > limits.body_buffer_bytes)
-            or (self._input == _KEPT and len(self._backlog) > limits.body_buffer_bytes)
-        )
-        if hold == self._held or transport.is_closing():
-            return
-        self._held = hold
-        if hold:
-            self.read_deadline = inf
-            transport.pause_reading()
-            return
-        if self._stage != _AWAIT_REQUEST:
-            self.read_deadline = self._monotonic() + limits.body_seconds
-        transport.resume_reading()
-        if self._backlog and self._input != _KEPT:
-            self.shared.loop.call_soon(self._read_backlog)
 
     # What the reader tells (RequestSink).
 
@@ -285,9 +119,9 @@ class Connection(asyncio.Protocol):
 
     def end(self) -> None:
         request = self._request
-        self._stage = _AWAIT_REQUEST
+        self._stage = AWAIT_REQUEST
         if not request.keep_alive:
-            self._input = _OVER
+            self._input = OVER
         arrived = self._arriving
         if arrived is not None:
             self._arriving = None
@@ -331,7 +165,7 @@ class Connection(asyncio.Protocol):
             self._flush(self._monotonic())
 
     def _end_after_this(self) -> None:
-        self._input, self._closing = _OVER, True
+        self._input, self._closing = OVER, True
         for exchange in self.queue:
             exchange.lost()
         self.queue.clear()
@@ -359,12 +193,12 @@ class Connection(asyncio.Protocol):
 
     def _close(self, transport: asyncio.Transport, now: float) -> None:
         """Close; after a refusal linger, since to close over unread bytes destroys the answer on its way."""
-        self._input = _OVER
+        self._input = OVER
         if not self._lingers:
             transport.close()
             return
         self.read_deadline = now + self.shared.limits.linger_seconds
-        self._stage = _AWAIT_REQUEST
+        self._stage = AWAIT_REQUEST
         if self._held:
             self._held = False
             transport.resume_reading()
@@ -373,10 +207,10 @@ class Connection(asyncio.Protocol):
 
     def _refuse(self, refused: RequestRefused) -> None:
         """Answer what cannot be handled, after the answers that are still due, and end the connection."""
-        if self._input == _OVER:
+        if self._input == OVER:
             return  # what follows a `connection: close` is nobody's request
         self.shared.count_refused(refused.code)
-        self._input, self._lingers = _OVER, True
+        self._input, self._lingers = OVER, True
         self._reader.mid_message = False
         arriving, self._arriving = self._arriving, None
         answer = self.shared.heads.whole(
@@ -399,7 +233,7 @@ class Connection(asyncio.Protocol):
         assert transport is not None
         self._heir = protocol
         transport.write(b"".join((*self._out, head)))
-        early, paused = self._backlog if self._input == _KEPT else b"", self.write_paused
+        early, paused = self._backlog if self._input == KEPT else b"", self.write_paused
         if self._held:
             transport.resume_reading()
         self.queue.popleft()
@@ -419,7 +253,7 @@ class Connection(asyncio.Protocol):
 
     def _let_go(self) -> None:
         self._transport = None
-        self._input = _OVER
+        self._input = OVER
         self._backlog = b""
         self._out.clear()
         self.shared.connections.discard(self)
@@ -431,16 +265,16 @@ class Connection(asyncio.Protocol):
             self._arriving.lost()
         self._wake_writers()
 
-    # For the server and for exchanges that stream.
+    # For the server.
 
     def time_is_over(self, now: float) -> None:
         """The sweep found a deadline in the past."""
         if self._closing or self.write_deadline <= now:
             self.abort()
-        elif self._stage == _AWAIT_REQUEST:
+        elif self._stage == AWAIT_REQUEST:
             self._transport_close()
         else:
-            what = "header" if self._stage == _IN_HEADER else "body"
+            what = "header" if self._stage == IN_HEADER else "body"
             self._refuse(RequestRefused(408, "REQUEST_TIMEOUT", f"the {what} of the request took too long"))
 
     def give_up(self, received_until: float) -> None:
@@ -464,22 +298,9 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    async def drained(self) -> None:
-        """Wait until the client has read enough of what was written, or is gone."""
-        while self.write_paused and self._transport is not None:
-            waiter = self.shared.loop.create_future()
-            self._drained.append(waiter)
-            await waiter
-
     def _transport_close(self) -> None:
         if self._transport is not None:
             self._transport.close()
-
-    def _wake_writers(self) -> None:
-        waiters, self._drained = self._drained, []
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
 
 
 def _pass_on(transport: asyncio.Transport, protocol: TakenOver, early: bytes) -> None:
