@@ -1,8 +1,9 @@
 """The hub's figures against its peers', each with its goal beside it: `python -m benchmarks.hub.claims`.
 
-One message of 2.7 KB to many subscribers, over loopback: the network's part is missing for all alike. Each server
-is one process pinned to one core (nginx: a worker, and its master, which sleeps); the reader polls on the other,
-and checks every message. All contestants take their turn in every round; figures are medians of the rounds.
+One message of 2.7 KB to many subscribers, over loopback: the network's part is missing for all alike. Each
+server is one process pinned to one core (nginx: a worker, and its master, which sleeps); the reader polls
+on the other, and checks every message. All contestants take their turn in every round; figures are medians
+of the rounds.
 """
 
 from __future__ import annotations

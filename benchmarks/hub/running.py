@@ -22,12 +22,12 @@ SERVER_CORE, READER_CORE = "0", "1"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """What `reader.c` prints: times in milliseconds unless named otherwise, memory in KiB, all clients together.
+    """What `reader.c` prints of all clients together; times in milliseconds unless named otherwise.
 
     Attributes:
         missed: versions that a client was not sent between two that it was.
         behind: clients that did not have the newest version but one when the time was over.
-        back, back_seconds: of the clients that were cut, how many had the current state again, the last one when.
+        back, back_seconds: how many of the clients that were cut had the current state again, the last when.
     """
 
     clients: int
