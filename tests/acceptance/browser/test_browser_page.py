@@ -233,7 +233,10 @@ def test_people_who_want_less_motion_get_none(visitor: Visitor) -> None:
 
 
 def test_the_session_leaves_no_trace_in_addresses(demo: Demo, visitor: Visitor) -> None:
-    """The launch token is spent and gone, the session's fragment wiped, and nobody is told where one was."""
+    """The launch token is spent and gone, the session's fragment wiped, and nobody is told where one was.
+
+    Only the WebSocket of the hub has to name the session there, where no cookie can: over plain http.
+    """
     site = visitor.arrive().log_in()
     assert site.inner.url == f"{demo.sportsbook}/play/demo-casino/"
     assert site.inner.evaluate("location.hash") == ""
