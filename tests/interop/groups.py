@@ -61,3 +61,9 @@ GROUPS = (
     Group("WebSockets", "json", stateful=True),
     Group("WebSockets", "messagepack", stateful=True),
 )
+ASGI_GROUPS = (
+    Group("WebSockets", "json"),
+    Group("WebSockets", "messagepack"),
+    Group("ServerSentEvents", "json"),
+    Group("LongPolling", "messagepack"),
+)
