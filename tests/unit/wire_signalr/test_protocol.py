@@ -197,7 +197,11 @@ def test_a_value_of_another_type_is_a_bad_argument(protocol: HubProtocol) -> Non
 
 
 @both
-@pytest.mark.parametrize("value", [object(), "\ud800", 10**40, {"x": object()}], ids=repr)
+@pytest.mark.parametrize(
+    "value",
+    [object(), "\ud800", 10**40, {"x": object()}],
+    ids=["an object", "half a letter", "a huge number", "an object inside"],
+)
 def test_what_cannot_be_said_is_our_own_error(protocol: HubProtocol, value: Any) -> None:
     """A value without a form in the protocol is refused before anything is sent."""
     if protocol is JSON and value == 10**40:
