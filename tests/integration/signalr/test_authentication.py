@@ -254,6 +254,14 @@ async def test_a_connection_ends_with_its_token(secured: Awaitable[Host], clock:
     assert await other.call("untouched") == "untouched"
 
 
+async def test_an_early_end_is_not_missed(secured: Awaitable[Host], clock: ManualClock) -> None:
+    """A token that ends before any other deadline of its connection is noticed within two seconds as well."""
+    host = await secured
+    client = await host.connect(f"?access_token={token(clock, exp=int(clock.now().timestamp()) + 3)}")
+    host.pass_time(5)
+    assert (await client.hear())["type"] == 7
+
+
 async def test_a_new_token_prolongs_polling(secured: Awaitable[Host], clock: ManualClock) -> None:
     """Each poll carries the factory's newest token, and the connection lives as long as that."""
     host = await secured

@@ -93,6 +93,21 @@ async def test_a_client_that_takes_nothing_is_closed_after_10_seconds(host: Host
     assert connection.closed
 
 
+async def test_pings_do_not_pile_up_before_a_client_that_takes_nothing(new_host: NewHost) -> None:
+    """Bytes that wait already will tell it as much."""
+    host = await new_host(options=HubOptions(keep_alive_seconds=2))
+    client = await host.websocket(receive_buffer=4096)
+    await client.shake()
+    connection = host.hub.only
+    while not connection.busy:
+        connection.send(Invocation("Tick", ["x" * 20_000]))
+    assert connection.link is not None
+    before = connection.link.unsent
+    for _ in range(3):
+        host.pass_time(3)
+        assert connection.link.unsent <= before
+
+
 async def test_a_slow_client_that_catches_up_is_kept(host: Host) -> None:
     """The clock of a stall starts anew each time everything was taken; senders may wait for that."""
     client = await host.websocket(receive_buffer=4096)

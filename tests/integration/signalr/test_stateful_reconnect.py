@@ -158,6 +158,15 @@ async def test_a_goodbye_in_order_is_final(host: Host) -> None:
         assert (await host.upgrade(target))[1].status == 404
 
 
+async def test_a_browser_that_goes_away_may_come_back(host: Host) -> None:
+    """Close code 1001 is no goodbye: a page that was frozen or a proxy that restarts sends it, too."""
+    client, target = await begin(host)
+    client.http.writer.write(client_frame(8, (1001).to_bytes(2, "big"), KEY))
+    await until(lambda: host.hub.only.link is None)
+    again = await host.websocket(target)
+    assert await again.hear() == {"type": 9, "sequenceId": 1}
+
+
 async def test_a_close_of_ours_is_final(host: Host) -> None:
     """The official client tries to come back all the same; it is told 404."""
     client, target = await begin(host)

@@ -158,6 +158,20 @@ async def test_messages_wait_until_the_hub_has_taken_the_connection(host: Host) 
     ]
 
 
+async def test_a_client_that_leaves_meanwhile_is_still_told_of(host: Host) -> None:
+    """`disconnected` follows `connected`, never overtakes it, and nothing of what waited is handled."""
+    host.hub.greet = asyncio.Event()
+    client = await host.connect()
+    client.say({"type": 1, "target": "A", "arguments": []})
+    await until(lambda: len(host.hub.here) == 1)
+    host.hub.only.close()
+    await client.ended()
+    assert not host.hub.ended
+    host.hub.greet.set()
+    await until(lambda: len(host.hub.ended) == 1)
+    assert not host.hub.messages
+
+
 async def test_a_hub_that_fails_on_connect_closes_without_telling_why(host: Host) -> None:
     """The exception stays inside; the client gets one general sentence."""
     host.hub.refuse = True

@@ -95,4 +95,4 @@ class WebSocketLink:
         self._owner.link_drained(self)
 
     def on_closed(self, clean: bool, code: int) -> None:
-        self._owner.link_lost(self, clean=clean and code in _GRACEFUL)
+        self._owner.link_lost(self, clean=code in _GRACEFUL)
