@@ -23,6 +23,8 @@ NewHost = Callable[..., Awaitable[Host]]
 
 def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, LoopFactory]:
     """Every claim holds on both event loops: production runs on uvloop, a user's program may not."""
+    if item.path.name == "test_asgi_servers.py":
+        return {"uvloop": uvloop.new_event_loop}  # the loop under test is in another process
     return {"uvloop": uvloop.new_event_loop, "asyncio": asyncio.new_event_loop}
 
 
