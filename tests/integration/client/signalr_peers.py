@@ -10,8 +10,16 @@ from typing import Any
 
 import msgspec
 
-from stakewire.client.signalr import ClientOptions, HubConnection, ReconnectSchedule, State, Transport
+from stakewire.client.signalr import (
+    ClientOptions,
+    HubConnection,
+    ReconnectSchedule,
+    State,
+    StateChange,
+    Transport,
+)
 from stakewire.clock import SystemClock
+from stakewire.errors import StakewireError
 from stakewire.net.http import HttpLimits, HttpServer
 from stakewire.net.signalr import Hub, HubError, HubOptions, HubServer, Stream, anonymous, authorize
 from stakewire.net.signalr.auth import Authenticate
@@ -39,6 +47,7 @@ class World:
     upload_errors: list[str] = field(default_factory=list)
     ended: list[str | None] = field(default_factory=list)
     calls: list[int] = field(default_factory=list)
+    waiting: list[str] = field(default_factory=list)
     server: HubServer[TestHub] | None = None
 
 
@@ -56,6 +65,13 @@ class TestHub(Hub):
     async def add(self, a: int, b: int) -> int:
         return a + b
 
+    async def echo(self, text: str) -> str:
+        return text
+
+    async def idle(self, seconds: float) -> float:
+        await asyncio.sleep(seconds)
+        return seconds
+
     async def warmer(self, reading: Reading) -> Reading:
         return Reading(reading.place, reading.celsius + 1)
 
@@ -72,6 +88,7 @@ class TestHub(Hub):
         return self.context.user_id
 
     async def wait(self) -> str:
+        self.world.waiting.append(self.context.connection_id)
         await self.world.released.wait()
         return "released"
 
@@ -147,6 +164,11 @@ class HubPeer:
         await self.hub.stop(2.0)
         await self.http.stop(2.0)
 
+    async def crash(self) -> None:
+        """As `kill -9` would: nobody listens any more, and every connection drops without a word."""
+        self.http._listeners[0].close()
+        self.cut_all()
+
     def cut_all(self) -> None:
         """Drop every transport without a word."""
         for connection in list(self.hub.endpoint.connections):
@@ -210,6 +232,11 @@ def options_for(transport: Transport, protocol: str, **more: Any) -> ClientOptio
     return replace(QUICK, transports=frozenset({transport}), protocol=protocol, **more)
 
 
+def port_of(url: str) -> int:
+    """Of a hub's URL."""
+    return int(url.removesuffix("/hub").rpartition(":")[2])
+
+
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for a condition that the event loop brings about."""
     async with asyncio.timeout(WAIT):
@@ -217,9 +244,21 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.002)
 
 
-async def in_state(hub: HubConnection, state: State) -> None:
-    """Wait for a state."""
-    await until(lambda: hub.state is state)
+class States:
+    """The states a connection goes through from now on."""
+
+    def __init__(self, hub: HubConnection) -> None:
+        self.seen: list[State] = []
+        self.errors: list[StakewireError | None] = []
+        hub.on_state(self._note)
+
+    def _note(self, change: StateChange) -> None:
+        self.seen.append(change.new)
+        self.errors.append(change.error)
+
+    async def reach(self, state: State) -> None:
+        """Wait until it has been in `state`."""
+        await until(lambda: state in self.seen)
 
 
 class CuttingProxy:
@@ -229,7 +268,7 @@ class CuttingProxy:
         limit: gives, for each new connection, the bytes that may pass to the server and to the client before
             it is cut; None for no end.
         connections: made so far.
-        cuts: connections that reached their limit.
+        cuts: connections that ended, nearly all of them by its doing.
     """
 
     def __init__(self, host: str, port: int) -> None:
@@ -312,24 +351,26 @@ class _Relay(asyncio.Protocol):
         if self.server is None:
             self._waiting += data
             return
+        if self.server.is_closing():
+            return
         if self.to_server is not None:
             data, whole = data[: self.to_server], data
             self.to_server -= len(data)
             self.server.write(data)
             if len(data) < len(whole) or self.to_server == 0:
-                self.proxy.cuts += 1
                 self.cut()
             return
         self.server.write(data)
 
     def from_server(self, data: bytes) -> None:
         assert self.client is not None
+        if self.client.is_closing():
+            return
         if self.to_client is not None:
             data, whole = data[: self.to_client], data
             self.to_client -= len(data)
             self.client.write(data)
             if len(data) < len(whole) or self.to_client == 0:
-                self.proxy.cuts += 1
                 self.cut()
             return
         self.client.write(data)
@@ -339,7 +380,9 @@ class _Relay(asyncio.Protocol):
 
     def cut(self) -> None:
         """Close both sides: what was passed on so far still arrives, nothing more does."""
-        self.proxy._open.discard(self)
+        if self in self.proxy._open:
+            self.proxy._open.remove(self)
+            self.proxy.cuts += 1
         for transport in (self.client, self.server):
             if transport is not None and not transport.is_closing():
                 transport.close()

@@ -247,7 +247,7 @@ class Driver:
         self._tell(old, None)
 
     def _ended(self, session: Session, ending: Ending) -> Next:
-        if not session.open:
+        if session is not self.session:
             error = ending.error
             if isinstance(error, ConnectionLost):
                 error = ServerAway(f"the connection was lost during the handshake: {error.message}")

@@ -71,8 +71,12 @@ class Pump:
         orderly = False
         try:
             await asyncio.wait((reader, writer, self._overdue), return_when=asyncio.FIRST_COMPLETED)
-            if writer.done():
-                await asyncio.wait((reader, self._overdue), timeout=_LAST_WORDS_SECONDS)
+            if writer.done() and self._link.duplex:
+                await asyncio.wait(
+                    (reader, self._overdue),
+                    timeout=_LAST_WORDS_SECONDS,
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
             ending = _ending(next(end for end in (reader, self._overdue, writer) if end.done()))
             orderly = not ending.resumable
             return ending

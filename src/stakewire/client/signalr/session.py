@@ -71,7 +71,6 @@ class Session:
         assert self._log is not None
         assert self._seen is not None
         self._seen.reconnected()
-        self._ack_at, self._unacked_bytes = _NEVER, 0
         first, frames = self._log.resume()
         self._queue(self.protocol.write(Sequence(first)))
         for frame in frames:
@@ -200,7 +199,7 @@ class Session:
 
     def deadline(self) -> float:
         """When `tick` has something to do next."""
-        deadline = min(self._handshake_by, self._ack_at)
+        deadline = min(self._handshake_by, self._ack_at if self.live else _NEVER)
         if self._pings:
             deadline = min(deadline, self._sent_at + self._options.keep_alive_seconds)
             if self._reading:
@@ -223,7 +222,7 @@ class Session:
         if self._pings and self.open and now - self._sent_at >= self._options.keep_alive_seconds:
             self._sent_at = now
             self._queue(self.protocol.write(Ping()))
-        if now >= self._ack_at and self._seen is not None:
+        if self.live and now >= self._ack_at and self._seen is not None:
             self._ack_at, self._unacked_bytes = _NEVER, 0
             number = self._seen.take_ack()
             if number is not None:

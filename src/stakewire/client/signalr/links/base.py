@@ -34,6 +34,7 @@ class Link(Protocol):
     """An open transport. `send` and `receive` may wait at the same time, each in one task."""
 
     inherent_keep_alive: bool  # polling is a sign of life by itself: no pings, no server timeout
+    duplex: bool  # both directions break together, so that after a failed `send` `receive` soon ends, too
 
     async def send(self, data: bytes) -> None:
         """Hand over whole hub messages; returns when there is room for more. Raises LinkEnded."""

@@ -134,6 +134,23 @@ class Poster:
             return answer.status
 
 
+async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    try:
+        return await handler(request)
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise aiohttp.ClientConnectionError(describe(error)) from error
+
+
+def only_once(session: aiohttp.ClientSession) -> tuple[aiohttp.ClientMiddlewareType, ...]:
+    """Middlewares for a GET that must not be sent twice.
+
+    aiohttp repeats a GET by itself when its connection breaks before the answer. Of a long poll the server
+    may have answered the first one, whose messages would then be lost without anybody knowing.
+    """
+    own: tuple[aiohttp.ClientMiddlewareType, ...] = tuple(getattr(session, "_middlewares", ()))
+    return (*own, _once)
+
+
 def describe(error: BaseException) -> str:
     """A network error in words, without the URL that some of aiohttp's carry."""
     if isinstance(error, aiohttp.ClientConnectorError):

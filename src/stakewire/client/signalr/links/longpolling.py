@@ -7,7 +7,7 @@ import asyncio
 import aiohttp
 
 from stakewire.client.signalr.links.base import HttpRefused, LinkEnded
-from stakewire.client.signalr.links.http import NETWORK_ERRORS, HubHttp, Poster, describe
+from stakewire.client.signalr.links.http import NETWORK_ERRORS, HubHttp, Poster, describe, only_once
 
 _ENDED = 204
 
@@ -16,6 +16,7 @@ class PollingLink:
     """See `Link`."""
 
     inherent_keep_alive = True
+    duplex = False
 
     def __init__(self, http: HubHttp, connection_token: str, *, binary: bool, poll_seconds: float) -> None:
         self._http = http
@@ -68,7 +69,10 @@ class PollingLink:
         while True:
             try:
                 return await self._http.session.get(
-                    self._http.address(id=self._id), headers=self._http.headers(), timeout=self._poll_timeout
+                    self._http.address(id=self._id),
+                    headers=self._http.headers(),
+                    timeout=self._poll_timeout,
+                    middlewares=only_once(self._http.session),
                 )
             except TimeoutError:
                 continue  # an idle poll that a proxy or the server forgot: the next one

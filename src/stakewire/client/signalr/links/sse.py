@@ -16,6 +16,7 @@ class EventsLink:
     """See `Link`. The protocol has no closing words: the request just ends."""
 
     inherent_keep_alive = False
+    duplex = False
 
     def __init__(self, answer: aiohttp.ClientResponse, poster: Poster, max_message_bytes: int) -> None:
         self._answer = answer

@@ -18,6 +18,7 @@ class WebSocketLink:
     """See `Link`."""
 
     inherent_keep_alive = False
+    duplex = True
 
     def __init__(
         self, socket: aiohttp.ClientWebSocketResponse[Literal[False]], *, binary: bool, send_seconds: float
