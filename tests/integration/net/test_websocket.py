@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import socket
 import ssl
+import sys
+import termios
 from typing import Any
 
 import pytest
@@ -334,10 +337,10 @@ async def test_a_stopped_reader_is_known_after_few_bytes(sockets: Sockets, until
         await asyncio.sleep(0)
     assert _is_busy(owner.socket)
     assert 0 < owner.socket.unsent <= len(frame)
-    send_buffer = owner.socket.transport.get_extra_info("socket").getsockopt(
-        socket.SOL_SOCKET, socket.SO_SNDBUF
-    )
-    assert send_buffer <= 96 * 1024
+    ours = owner.socket.transport.get_extra_info("socket")
+    assert ours.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) <= 96 * 1024  # what the kernel may use
+    queued = int.from_bytes(fcntl.ioctl(ours.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+    assert 0 < queued <= 96 * 1024
     await peer.send(*(say(PING, b"%d" % number) for number in range(1000)), say(TEXT, b"seen"))
     await until(lambda: ("text", b"seen") in owner.told)
     assert owner.socket.unsent <= len(frame) + 100  # answers to pings do not pile up
