@@ -9,6 +9,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 
 import asyncpg
+import psutil
 import pytest
 from tests.integration.backplane.carriers import LOST, Carrier, Process, postgres_at
 
@@ -139,6 +140,30 @@ async def test_a_crash_of_one_server_process_is_noticed(mortal_postgres: Embedde
         await process.until(lambda heard=process.heard: LOST in heard)  # type: ignore[misc]
     one.backplane.publish(b"after")
     await other.hears(b"before", LOST, b"after")
+    await carrier.close()
+
+
+async def test_a_server_that_hangs_is_left_and_found_again(mortal_postgres: EmbeddedPostgres) -> None:
+    """Neither an error nor an end of the connection: no answer. What was asked twice arrives once."""
+    limits = BackplaneLimits(poll_seconds=0.05, answer_seconds=0.3)
+    carrier = Carrier(postgres_at(mortal_postgres.dsn, limits, uuid.uuid4().hex), _nothing, _nothing)
+    one = await carrier.process()
+    one.backplane.publish(b"before")
+    await one.hears(b"before")
+    pid = mortal_postgres.postmaster_pid()
+    assert pid is not None
+    server = [psutil.Process(pid), *psutil.Process(pid).children()]
+    for process in server:
+        process.suspend()
+    try:
+        one.backplane.publish(b"meanwhile")
+        async with asyncio.timeout(20):
+            while one.backplane.connected:
+                await asyncio.sleep(0.01)
+    finally:
+        for process in server:
+            process.resume()
+    await one.hears(b"before", b"meanwhile")
     await carrier.close()
 
 

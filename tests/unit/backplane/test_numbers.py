@@ -134,3 +134,14 @@ def test_a_batch_is_bounded_but_never_empty() -> None:
     outgoing.written(1)
     assert len(outgoing.first(max_messages=2, max_bytes=1000)) == 2
     assert len(outgoing) == 3
+
+
+def test_a_publisher_knows_its_own() -> None:
+    """Messages and beats that come back to it, and none of others."""
+    outgoing, other = _outgoing(1), _outgoing(2)
+    outgoing.put(b"a")
+    other.put(b"b")
+    assert [
+        outgoing.knows(one) for one in (*outgoing.first(max_messages=1, max_bytes=99), outgoing.beat())
+    ] == [1, 1]
+    assert outgoing.knows(other.beat()) is None

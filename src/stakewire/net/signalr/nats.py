@@ -25,7 +25,7 @@ try:
 except ImportError as missing:
     raise ImportError("the package nats-py is missing; run: pip install 'stakewire[nats]'") from missing
 
-_ANSWER_SECONDS = 5  # a server that does not answer within it is taken for lost
+_ANSWER_SECONDS = 5.0  # a server that does not answer within it is taken for lost
 _AGAIN_SECONDS = 0.5  # between two attempts to reach a server that is away
 
 _log = structlog.get_logger("stakewire.hub")
@@ -59,6 +59,8 @@ class NatsBackplane:
             tokens, max_messages=self._limits.max_waiting, max_bytes=self._limits.max_waiting_bytes
         )
         self._arrivals = Arrivals()
+        self._heard = -1  # the newest own number that has come back
+        self._hears = asyncio.Event()
         self._woken = asyncio.Event()
         self._ending = False
         self._writer: asyncio.Task[None] | None = None
@@ -91,7 +93,11 @@ class NatsBackplane:
             pending_msgs_limit=self._limits.max_unread,
             pending_bytes_limit=self._limits.max_unread_bytes,
         )
-        await self._client.flush(_ANSWER_SECONDS)  # the server knows of the subscription
+        # What comes back has been through the subscription. (A flush proves nothing: its PING goes out before
+        # what still waits in the client.)
+        if not await self._hand_over([self._outgoing.beat()]):
+            await self._client.close()
+            raise Unavailable("NATS took a subscription and delivers nothing to it")
         self._writer = asyncio.create_task(self._write())
 
     def publish(self, data: bytes) -> None:
@@ -121,6 +127,7 @@ class NatsBackplane:
         async def back() -> None:
             _log.info("the backplane is back")
             self._miss("this process was cut off from NATS")
+            self._hears.set()
             self._woken.set()
 
         async def fault(error: Exception) -> None:
@@ -163,17 +170,24 @@ class NatsBackplane:
                     await self._hand_over([self._outgoing.beat()])
 
     async def _hand_over(self, batch: list[bytes]) -> bool:
-        """Whether the server has these for certain; if not they go again, and readers know the numbers."""
+        """Whether these have come back; if not they are sent again, and readers know the numbers."""
         if not self._client.is_connected:
             return False
         connection = self._client.stats["reconnects"]
+        last = self._outgoing.knows(batch[-1])
+        assert last is not None
         try:
             for message in batch:
                 await self._client.publish(self._subject, message)
-            await self._client.flush(_ANSWER_SECONDS)
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                while self._heard < last:
+                    if self._client.stats["reconnects"] != connection:
+                        return False
+                    self._hears.clear()
+                    await self._hears.wait()
         except (OSError, NatsError):
             return False
-        return self._client.stats["reconnects"] == connection
+        return True
 
     async def _on_message(self, message: Msg) -> None:
         try:
@@ -181,6 +195,10 @@ class NatsBackplane:
         except Foreign as fault:
             _log.warning("a message between hub processes is passed over", error=str(fault))
             return
+        own = self._outgoing.knows(message.data)
+        if own is not None:
+            self._heard = max(self._heard, own)
+            self._hears.set()
         if missed:
             self._miss("a publisher's messages are not all there")
         if body is not None:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-ANSWER_SECONDS = 10.0
-"""A server that does not answer within it is taken for lost."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackplaneLimits:
@@ -16,6 +13,7 @@ class BackplaneLimits:
     max_waiting_bytes: int = 64 * 1024 * 1024
     batch: int = 500  # messages of one transaction, and of one read
     batch_bytes: int = 4 * 1024 * 1024
+    answer_seconds: float = 10.0  # a server that does not answer within it is taken for lost
     poll_seconds: float = 1.0  # what a lost NOTIFY costs
     keep_seconds: float = 60.0
     keep_messages: int = 100_000

@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 
 from stakewire.ids import Tokens
-from stakewire.postgres.backplane.limits import ANSWER_SECONDS, BackplaneLimits
+from stakewire.postgres.backplane.limits import BackplaneLimits
 from stakewire.postgres.backplane.sql import QUERIES, make_channel
 from stakewire.wire.backplane.numbers import Arrivals, Foreign
 
@@ -40,6 +40,7 @@ class Reader:
         self._on_answer = on_answer
         self._arrivals = Arrivals()
         self._hinted = asyncio.Event()
+        self._ending = False
         self._epoch = ""
         self._cursor = 0
 
@@ -47,23 +48,27 @@ class Reader:
         """Stand behind the newest message."""
         row = None
         while row is None:
-            await make_channel(conn, self._name, self._tokens)
-            row = await conn.fetchrow(QUERIES["where_it_stands"], self._name, timeout=ANSWER_SECONDS)
+            await make_channel(conn, self._name, self._tokens, timeout=self._limits.answer_seconds)
+            row = await conn.fetchrow(
+                QUERIES["where_it_stands"], self._name, timeout=self._limits.answer_seconds
+            )
         self._epoch, self._cursor = row
 
+    def end(self) -> None:
+        """Let `run` return."""
+        self._ending = True
+        self._hinted.set()
+
     async def run(self, conn: Any) -> None:
-        """Until the connection is lost: read all there is, then wait for a hint or the next poll."""
+        """Until the connection is lost, or `end`: read all there is, wait for a hint or the next poll."""
         conn.add_termination_listener(self._on_end)
         await conn.add_listener(CHANNEL, self._on_hint)
-        try:
-            while True:
-                self._hinted.clear()
-                if await self._read(conn) < self._limits.batch:
-                    await self._hint_or_poll()
-        finally:
-            if not conn.is_closed():
-                conn.remove_termination_listener(self._on_end)
-                await conn.remove_listener(CHANNEL, self._on_hint)
+        while not self._ending:
+            self._hinted.clear()
+            if await self._read(conn) < self._limits.batch:
+                await self._hint_or_poll()
+        conn.remove_termination_listener(self._on_end)
+        await conn.remove_listener(CHANNEL, self._on_hint)
 
     def _on_hint(self, _conn: object, _pid: int, _channel: str, name: object) -> None:
         if name == self._name:
@@ -82,7 +87,7 @@ class Reader:
     async def _read(self, conn: Any) -> int:
         """Hand on the next messages; give how many there were."""
         rows = await conn.fetch(
-            QUERIES["read"], self._name, self._cursor, self._limits.batch, timeout=ANSWER_SECONDS
+            QUERIES["read"], self._name, self._cursor, self._limits.batch, timeout=self._limits.answer_seconds
         )
         self._on_answer()
         if not rows or rows[0]["epoch"] != self._epoch:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from stakewire.ids import Tokens
-from stakewire.postgres.backplane.limits import ANSWER_SECONDS
 from stakewire.postgres.queries import Queries
 
 QUERIES = Queries("stakewire.postgres.backplane", "backplane.sql")
@@ -13,6 +12,6 @@ QUERIES = Queries("stakewire.postgres.backplane", "backplane.sql")
 _EPOCH_BYTES = 12
 
 
-async def make_channel(conn: Any, name: str, tokens: Tokens) -> None:
+async def make_channel(conn: Any, name: str, tokens: Tokens, *, timeout: float) -> None:
     """Make the hub's row where it is missing: at the first start, and after a crash of the server."""
-    await conn.execute(QUERIES["make_channel"], name, tokens.token(_EPOCH_BYTES), timeout=ANSWER_SECONDS)
+    await conn.execute(QUERIES["make_channel"], name, tokens.token(_EPOCH_BYTES), timeout=timeout)

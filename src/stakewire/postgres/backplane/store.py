@@ -17,13 +17,14 @@ import structlog
 from stakewire.clock import Clock
 from stakewire.errors import ConfigError
 from stakewire.ids import Tokens
-from stakewire.postgres.backplane.limits import ANSWER_SECONDS, BackplaneLimits
+from stakewire.postgres.backplane.limits import BackplaneLimits
 from stakewire.postgres.backplane.reader import Reader
 from stakewire.postgres.backplane.writer import Writer
 from stakewire.postgres.connect import app_role, connected, open_pool
 from stakewire.postgres.migrate import check
 
 _AGAIN_SECONDS = 0.5  # between two attempts to reach a server that is away
+_LEAVE_SECONDS = 1.0  # for a connection to be given back
 
 _log = structlog.get_logger("stakewire.hub")
 
@@ -45,7 +46,7 @@ class PostgresBackplane:
         self._writer = Writer(channel, self._limits, tokens, clock, on_answer=lambda: self._answers("writer"))
         self._tasks: list[asyncio.Task[None]] = []
         self._away: set[str] = set()
-        self._left = False
+        self._left = asyncio.Event()
 
     @property
     def waiting(self) -> int:
@@ -79,7 +80,7 @@ class PostgresBackplane:
             enable_hashjoin="off",
             enable_mergejoin="off",
         )
-        reader = Reader(
+        self._reader = Reader(
             self._channel,
             self._limits,
             self._tokens,
@@ -88,9 +89,9 @@ class PostgresBackplane:
             on_answer=lambda: self._answers("reader"),
         )
         async with self._pool.acquire() as conn:
-            await reader.begin(conn)
+            await self._reader.begin(conn)
         self._tasks = [
-            asyncio.create_task(self._lasting("reader", reader.run)),
+            asyncio.create_task(self._lasting("reader", self._reader.run)),
             asyncio.create_task(self._lasting("writer", self._writer.run)),
         ]
 
@@ -106,27 +107,40 @@ class PostgresBackplane:
         await asyncio.wait(self._tasks[1:], timeout=self._limits.stop_seconds)
         if self.waiting:
             _log.error("messages are lost: the backplane stayed away", messages=self.waiting)
-        self._left = True  # a connection that is cut may hide the cancellation behind an error of its own
+        self._left.set()
+        self._reader.end()
+        await asyncio.wait(self._tasks, timeout=_LEAVE_SECONDS)
+        self._pool.terminate()
         for task in self._tasks:
             task.cancel()
-        self._pool.terminate()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.wait(self._tasks)
         self._tasks = []
 
     async def _lasting(self, end: str, work: Callable[[Any], Awaitable[None]]) -> None:
         """Do `work` on a connection, and again on another whenever that is lost, until it is done."""
-        while True:
+        while not self._left.is_set():
             try:
-                async with self._pool.acquire(timeout=ANSWER_SECONDS) as conn:
-                    await work(conn)
-                    return
+                await self._once(work)
+                return
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as fault:
-                if self._left:
-                    return
                 if end not in self._away:
                     _log.warning("the backplane is away", end=end, error=str(fault) or type(fault).__name__)
                 self._away.add(end)
-            await asyncio.sleep(_AGAIN_SECONDS)
+            try:
+                async with asyncio.timeout(_AGAIN_SECONDS):
+                    await self._left.wait()
+            except TimeoutError:
+                pass
+
+    async def _once(self, work: Callable[[Any], Awaitable[None]]) -> None:
+        conn = await self._pool.acquire(timeout=self._limits.answer_seconds)
+        try:
+            await work(conn)
+        except BaseException:
+            conn.terminate()  # to give it back in order would wait for a server that may not answer
+            raise
+        finally:
+            await self._pool.release(conn, timeout=_LEAVE_SECONDS)
 
     def _answers(self, end: str) -> None:
         if end in self._away:

@@ -9,7 +9,7 @@ from typing import Any
 
 from stakewire.clock import Clock
 from stakewire.ids import Tokens
-from stakewire.postgres.backplane.limits import ANSWER_SECONDS, BackplaneLimits
+from stakewire.postgres.backplane.limits import BackplaneLimits
 from stakewire.postgres.backplane.sql import QUERIES, make_channel
 from stakewire.wire.backplane.numbers import Outgoing
 
@@ -71,8 +71,10 @@ class Writer:
 
     async def _write(self, conn: Any, batch: list[bytes]) -> None:
         """One batch; if its answer is lost it is written again later, and readers know the numbers."""
-        while not await conn.fetch(QUERIES["publish"], self._name, batch, timeout=ANSWER_SECONDS):
-            await make_channel(conn, self._name, self._tokens)
+        while not await conn.fetch(
+            QUERIES["publish"], self._name, batch, timeout=self._limits.answer_seconds
+        ):
+            await make_channel(conn, self._name, self._tokens, timeout=self._limits.answer_seconds)
         self._outgoing.written(len(batch))
         self._on_answer()
         self._since_sweep += len(batch)
@@ -92,7 +94,7 @@ class Writer:
             timedelta(seconds=limits.keep_seconds),
             limits.keep_messages,
             max(2 * self._since_sweep, limits.batch),
-            timeout=ANSWER_SECONDS,
+            timeout=self._limits.answer_seconds,
         )
         if gone:
             self._floor = min(row[0] for row in gone) - 1

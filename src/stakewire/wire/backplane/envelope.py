@@ -20,7 +20,7 @@ class _Envelope(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Send(_Envelope, frozen=True, tag=1):
-    """Call `target` on an audience: `kind` is all, connections, users or groups, `excluded` connection ids."""
+    """Call `target` on an audience; `kind` is all, connections, users or groups."""
 
     kind: str
     names: Sequence[str]

@@ -76,6 +76,11 @@ class Outgoing:
         for _ in range(count):
             self._bytes -= len(self._waiting.popleft()) - _HEAD.size
 
+    def knows(self, message: bytes) -> int | None:
+        """The number of a message or beat that this publisher made; None for those of others."""
+        _, publisher, number = _HEAD.unpack_from(message)
+        return number if publisher == self._publisher else None
+
     def beat(self) -> bytes:
         """How far this publisher has come; to be sent behind everything that waits."""
         return _HEAD.pack(_VERSION, self._publisher, self._last)
