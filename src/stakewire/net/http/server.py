@@ -19,6 +19,8 @@ from stakewire.net.proxy import Network, TrustedProxies
 
 log = structlog.get_logger("stakewire.net.http")
 
+_BACKLOG = 4096  # thousands of browsers come back at once when a hub's process was restarted
+
 
 def _no_direct_routes(method: str, path: str) -> DirectHandler | None:
     return None
@@ -85,7 +87,7 @@ class HttpServer:
         handshake = self._limits.header_seconds if ssl_context is not None else None
         self._listeners.append(
             await loop.create_server(
-                self._connect, sock=sock, ssl=ssl_context, ssl_handshake_timeout=handshake, backlog=1024
+                self._connect, sock=sock, ssl=ssl_context, ssl_handshake_timeout=handshake, backlog=_BACKLOG
             )
         )
 
