@@ -89,6 +89,7 @@ NCHAN = Contestant("nchan")
 AIOSIGNALR = Contestant("aiosignalr", (), ("hub=1", "binary=1"))
 STARLETTE = Contestant("starlette")
 WEBSOCKETS = Contestant("websockets")
+BARE = Contestant("bare")
 
 
 class Stage:
@@ -96,7 +97,7 @@ class Stage:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._reader = build_reader(folder)
+        self._reader, self._bare = build(folder, "reader"), build(folder, "bare")
 
     def measure(self, contestant: Contestant, *, every: float, count: int, **options: float | str) -> Seen:
         """Let the contestant publish every so many seconds to `count` readers; see `reader.c` for `options`.
@@ -105,7 +106,7 @@ class Stage:
             SystemExit: something arrived that should not have, or a connection was lost.
         """
         port = _free_port()
-        with self._serving(contestant, port, every) as pids:
+        with self._serving(contestant, port, every, count) as pids:
             said = {"port": port, "count": count, "pids": ",".join(map(str, pids)), **options}
             argv = ["taskset", "-c", READER_CORE, str(self._reader), *contestant.reader]
             done = subprocess.run(
@@ -119,12 +120,14 @@ class Stage:
         return Seen(**json.loads(done.stdout))
 
     @contextlib.contextmanager
-    def _serving(self, contestant: Contestant, port: int, every: float) -> Iterator[list[int]]:
+    def _serving(self, contestant: Contestant, port: int, every: float, count: int) -> Iterator[list[int]]:
         pinned = ["taskset", "-c", SERVER_CORE]
         python = [sys.executable, "-m"]
         with contextlib.ExitStack() as stack:
             if contestant is NCHAN:
                 argv = [*pinned, *nchan.nginx(self._folder, port)]
+            elif contestant is BARE:
+                argv = [*pinned, str(self._bare), str(port), str(count)]
             elif contestant.name == "server":
                 argv = [*pinned, *python, "benchmarks.hub.server", str(port), str(every), *contestant.words]
             else:
@@ -138,13 +141,13 @@ class Stage:
             yield [process.pid, *(one.pid for one in family)]
 
 
-def build_reader(folder: Path) -> Path:
-    """Compile the reader with the machine's C compiler, or say that one is needed."""
+def build(folder: Path, name: str) -> Path:
+    """Compile one of the C programs with the machine's C compiler, or say that one is needed."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
-        raise SystemExit("make bench needs a C compiler for its reader: apt-get install gcc libc6-dev")
-    binary = folder / "reader"
-    source = HERE / "hub" / "reader.c"
+        raise SystemExit("make bench needs a C compiler for its C programs: apt-get install gcc libc6-dev")
+    binary = folder / name
+    source = HERE / "hub" / f"{name}.c"
     subprocess.run([compiler, "-O2", "-o", str(binary), str(source), "-l:libz.so.1"], check=True)
     return binary
 
