@@ -80,6 +80,11 @@ class Ring:
         self._parts = _Parts(self._frame.address) if parts else None
         self._prepare()
 
+    @property
+    def in_parts(self) -> bool:
+        """It is for `send_parts`, not for `send`."""
+        return self._parts is not None
+
     def _map(self, size: int, offset: int) -> memoryview:
         return memoryview(mmap.mmap(self._ring, size, flags=_MAP, offset=offset)).cast("I")
 
@@ -118,8 +123,10 @@ class Ring:
         return self._send_all(descriptors, slots)
 
     def close(self) -> None:
-        """Give the queues back."""
-        os.close(self._ring)
+        """Give the queues back; what is sent after that fails for every socket."""
+        if self._ring >= 0:
+            os.close(self._ring)
+            self._ring = -1
 
     def _expect(self, length: int) -> None:
         if length != self._length:
