@@ -231,8 +231,10 @@ def test_remembered_tokens_are_bounded_and_expire(clock: ManualClock) -> None:
     """Remembering saves the signature only: the time is judged each time."""
     authenticator = JwtAuthenticator(SECRET, algorithms=["HS256"], clock=clock, remembered=2)
     tokens = [token(clock, jti=str(number)) for number in range(4)]
+    first = _judge(authenticator, tokens[0])
     for text in tokens:
         _judge(authenticator, text)
+    assert _judge(authenticator, tokens[0]) is not first
     clock.advance(3600)
     for text in tokens:
         with pytest.raises(Unauthorized, match="expired"):

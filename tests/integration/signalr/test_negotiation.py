@@ -8,6 +8,7 @@ from tests.integration.signalr.hosting import PATH, SHAKE, Host, until
 
 from stakewire.errors import ConfigError
 from stakewire.net.signalr.auth import Principal
+from stakewire.net.signalr.cors import Origins
 from stakewire.net.signalr.options import LONG_POLLING, SERVER_SENT_EVENTS, WEB_SOCKETS, HubOptions
 from stakewire.net.signalr.request import HubRequest
 from stakewire.wire.signalr.negotiate import Redirect
@@ -236,6 +237,13 @@ async def test_the_hubs_own_site_needs_no_list(host: Host) -> None:
     assert (await host.upgrade("", "Origin: https://test.example:443"))[1].status == 101
     assert (await host.upgrade("", "Origin: https://test.example:444"))[1].status == 403
     assert (await host.upgrade())[1].status == 101
+
+
+def test_a_request_without_a_host_has_no_own_site() -> None:
+    """An origin without a host, such as `null`, is not taken for that of a request without one."""
+    for host in ([], [(b"host", b"")]):
+        request = HubRequest("GET", "/", "", [(b"origin", b"null"), *host])
+        assert Origins(frozenset()).headers(request) is None
 
 
 async def test_every_origin_is_allowed_only_by_saying_so(new_host: NewHost) -> None:

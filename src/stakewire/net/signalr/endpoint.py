@@ -15,6 +15,7 @@ from stakewire.net.http import DirectExchange, DirectHandler, Request
 from stakewire.net.signalr.auth import Authenticate, Principal, anonymous
 from stakewire.net.signalr.connection import Dispatcher, HubConnection
 from stakewire.net.signalr.cors import Origins, preflight
+from stakewire.net.signalr.counts import CloseReason
 from stakewire.net.signalr.direct import DirectHubExchange
 from stakewire.net.signalr.links.link import Link, LinkOwner
 from stakewire.net.signalr.links.polling import PollingLink
@@ -123,7 +124,7 @@ class HubEndpoint:
         connections = self.connections
         connections.stopping = True
         for connection in connections:
-            connection.close(allow_reconnect=True)
+            connection.close(allow_reconnect=True, reason=CloseReason.STOPPING)
         await self._all_gone(grace_seconds)
         for connection in connections:
             connection.abort()
@@ -154,7 +155,7 @@ class HubEndpoint:
         return self._handle_direct if self.serves(path) else None
 
     def serves(self, path: str) -> bool:
-        """Whether this path is one of the hub's: its own, with or without a slash, and that of negotiation."""
+        """Whether this path is one of the hub's: its own, with or without a slash, or negotiation's."""
         return path.startswith(self.path) and path[len(self.path) :] in _PATHS
 
     def _handle_direct(self, request: Request, exchange: DirectExchange) -> None:
