@@ -205,9 +205,12 @@ async def test_a_handlers_failure_is_told_to_the_server_without_its_text(hub: Hu
     def refuse(question: str) -> str:
         raise HubError("I will not say")
 
+    for handler in (refuse, lambda question: object()):
+        registration = hub.on("Answer", handler, types=(str,))
+        with pytest.raises(HubError):
+            await hub.invoke("AskMe", "x")
+        registration.remove()
     hub.on("Answer", refuse, types=(str,))
-    with pytest.raises(HubError):
-        await hub.invoke("AskMe", "x")
     hub.on("Answer", lambda question: question, types=(str,))
     with pytest.raises(HubError):
         await hub.invoke("AskMe", "x")

@@ -74,6 +74,7 @@ class Dialer:
             if transport is None:
                 raise _no_transport(failures, away, self._protocol)
             tried.add(transport)
+            await http.token.renew()
             try:
                 link = await self._open(transport, http, negotiation.handle)
             except HttpRefused as error:

@@ -144,8 +144,9 @@ async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerTy
 def only_once(session: aiohttp.ClientSession) -> tuple[aiohttp.ClientMiddlewareType, ...]:
     """Middlewares for a GET that must not be sent twice.
 
-    aiohttp repeats a GET by itself when its connection breaks before the answer. Of a long poll the server
-    may have answered the first one, whose messages would then be lost without anybody knowing.
+    aiohttp repeats a GET by itself when its connection breaks before the answer. But the server may have
+    answered the first one: the messages of a poll would then be lost without anybody knowing, and a second
+    first poll or event stream is another one than was meant.
     """
     own: tuple[aiohttp.ClientMiddlewareType, ...] = tuple(getattr(session, "_middlewares", ()))
     return (*own, _once)

@@ -29,7 +29,10 @@ class PollingLink:
     async def begin(self) -> None:
         """The first poll, which is answered at once: it only starts the connection."""
         async with self._http.session.get(
-            self._http.address(id=self._id), headers=self._http.headers(), timeout=self._http.timeout
+            self._http.address(id=self._id),
+            headers=self._http.headers(),
+            timeout=self._http.timeout,
+            middlewares=only_once(self._http.session),
         ) as answer:
             if answer.status != 200:
                 raise HttpRefused("the first poll", answer.status)

@@ -9,7 +9,7 @@ import aiohttp
 
 from stakewire.client.signalr.links.base import HttpRefused, LinkEnded
 from stakewire.client.signalr.links.events import EventReader, EventTooLarge
-from stakewire.client.signalr.links.http import NETWORK_ERRORS, HubHttp, Poster, describe
+from stakewire.client.signalr.links.http import NETWORK_ERRORS, HubHttp, Poster, describe, only_once
 
 
 class EventsLink:
@@ -66,6 +66,7 @@ async def open_events(
                 http.address(id=connection_token),
                 headers=http.headers(Accept="text/event-stream"),
                 timeout=aiohttp.ClientTimeout(total=None),
+                middlewares=only_once(http.session),
             )
         undo.callback(answer.close)
         if answer.status != 200 or answer.content_type != "text/event-stream":
