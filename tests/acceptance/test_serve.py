@@ -157,7 +157,7 @@ def test_an_outside_database_must_have_been_migrated(folder: Path, postgres_empt
     assert tried.returncode == 7
     assert "run: stakewire db migrate" in tried.stderr
     migrated = stakewire("db", "migrate", "--database-url", postgres_empty, "--json", cwd=folder)
-    assert {one["side"] for one in json.loads(migrated.stdout)["applied"]} == {"wallet", "sportsbook"}
+    assert {one["side"] for one in json.loads(migrated.stdout)["applied"]} == {"wallet", "sportsbook", "hub"}
     with Running("serve", "wallet", "--port", "0", "--database-url", postgres_empty, cwd=folder) as running:
         assert get(f"{_address(running, 'wallet')}/health/ready")[0] == 200
 

@@ -18,6 +18,9 @@ LEAST_SERVER = 15
 STATEMENT_TIMEOUT_MS = 30_000
 CONNECT_TIMEOUT = 10.0  # seconds
 
+DRIVER_ERRORS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""What may come of a statement. The last: its connection ended while the driver was between two states."""
+
 # What would lose acknowledged money when the machine or the server dies.
 _MUST_NOT_BE_OFF = ("fsync", "synchronous_commit", "full_page_writes")
 
@@ -160,7 +163,7 @@ def _explain(error: Exception) -> ConfigError | Unavailable:
             return ConfigError(f"PostgreSQL refused: {error}")
         case TimeoutError() | asyncio.TimeoutError():
             return Unavailable(f"PostgreSQL did not answer within {CONNECT_TIMEOUT:.0f} s")
-        case OSError() | asyncpg.PostgresError() | asyncpg.InterfaceError():
+        case OSError() | asyncpg.PostgresError() | asyncpg.InterfaceError() | asyncpg.InternalClientError():
             return Unavailable(f"PostgreSQL cannot be reached: {error}")
         case _:
             raise error

@@ -32,6 +32,7 @@ from stakewire.delivery.outbox import NewCallback
 from stakewire.errors import Conflict, NotFound, Refused, Unavailable
 from stakewire.ids import OwnIds, slot_of
 from stakewire.money import Currencies, Currency, InvalidAmount, format_minor, parse_amount
+from stakewire.postgres.connect import DRIVER_ERRORS
 from stakewire.postgres.outbox.store import end_lost_bets, enqueue, record_bet_attempt
 from stakewire.postgres.sportsbook import bets as store
 from stakewire.postgres.sportsbook.bets import BetRow, KnownSlip, NewBet
@@ -280,7 +281,7 @@ class Bets:
         while True:
             try:
                 return await self._decide(placed, answer)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except DRIVER_ERRORS as error:
                 _log.warning("bet_not_recorded", bet=placed.bet.id, reason=str(error))
                 if self._clock.now() >= placed.bet.answer_by:
                     raise Unavailable("the bet's answer could not be recorded; look at your bets") from error

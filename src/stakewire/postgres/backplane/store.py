@@ -11,7 +11,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import asyncpg
 import structlog
 
 from stakewire.clock import Clock
@@ -20,7 +19,7 @@ from stakewire.ids import Tokens
 from stakewire.postgres.backplane.limits import BackplaneLimits
 from stakewire.postgres.backplane.reader import Reader
 from stakewire.postgres.backplane.writer import Writer
-from stakewire.postgres.connect import app_role, connected, open_pool
+from stakewire.postgres.connect import DRIVER_ERRORS, app_role, connected, open_pool
 from stakewire.postgres.migrate import check
 
 _AGAIN_SECONDS = 0.5  # between two attempts to reach a server that is away
@@ -122,7 +121,7 @@ class PostgresBackplane:
             try:
                 await self._once(work)
                 return
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as fault:
+            except DRIVER_ERRORS as fault:
                 if end not in self._away:
                     _log.warning("the backplane is away", end=end, error=str(fault) or type(fault).__name__)
                 self._away.add(end)
