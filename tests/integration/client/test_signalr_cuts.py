@@ -140,10 +140,10 @@ async def test_cut_at_every_byte_of_the_beginning(peer: HubPeer, protocol: str, 
 
 
 MODELS = [
-    (Transport.WEB_SOCKETS, "json", False, 500),
-    (Transport.WEB_SOCKETS, "messagepack", False, 500),
-    (Transport.WEB_SOCKETS, "json", True, 500),
-    (Transport.WEB_SOCKETS, "messagepack", True, 500),
+    (Transport.WEB_SOCKETS, "json", False, 400),
+    (Transport.WEB_SOCKETS, "messagepack", False, 400),
+    (Transport.WEB_SOCKETS, "json", True, 400),
+    (Transport.WEB_SOCKETS, "messagepack", True, 400),
     (Transport.SERVER_SENT_EVENTS, "json", False, 150),
     (Transport.LONG_POLLING, "messagepack", False, 150),
 ]
