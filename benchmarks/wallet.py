@@ -308,11 +308,19 @@ def _run(
         check=True,
         capture_output=True,
     )
+    asyncio.run(_checkpoint(dsn))
     bench = Bench(
         folder=folder, loadgen=build_loadgen(folder), dsn=dsn, pgbench_dsn=pgbench_dsn,
         pgbench=server_program("pgbench"), secret=secret, seconds=seconds, run=secrets.token_hex(3),
     )  # fmt: skip
     return report(measure(bench, rounds, cli, env))
+
+
+async def _checkpoint(dsn: str) -> None:
+    """Begin as a server that has run for a while: with log segments to use again, instead of new ones to fill."""
+    db = await asyncpg.connect(dsn)
+    await db.execute("CHECKPOINT")
+    await db.close()
 
 
 async def _databases(dsn: str) -> tuple[str, str]:
