@@ -317,7 +317,7 @@ def _run(
 
 
 async def _checkpoint(dsn: str) -> None:
-    """Begin as a server that has run for a while: with log segments to use again, instead of new ones to fill."""
+    """Begin like a server that has run for a while: with log segments to use again, not new ones to fill."""
     db = await asyncpg.connect(dsn)
     await db.execute("CHECKPOINT")
     await db.close()
