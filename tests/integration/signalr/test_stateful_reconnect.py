@@ -100,6 +100,14 @@ async def test_messages_are_acknowledged_within_two_seconds(host: Host) -> None:
     assert await client.call(4) == 4
 
 
+async def test_much_is_acknowledged_at_once(host: Host) -> None:
+    """A client that uploads does not have to wait for the second: its own buffer is bounded."""
+    client, _ = await begin(host)
+    client.say({"type": 1, "target": "Echo", "arguments": ["x" * 13_000]})
+    client.say({"type": 1, "target": "Echo", "arguments": ["x" * 13_000]})
+    assert await client.hear() == {"type": 8, "sequenceId": 2}
+
+
 async def test_acknowledged_messages_are_forgotten(host: Host) -> None:
     """A sender who waits for room goes on when the client acknowledges."""
     client, target = await begin(host)

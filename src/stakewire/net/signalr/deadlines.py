@@ -10,8 +10,7 @@ from stakewire.net.signalr.counts import CloseReason
 from stakewire.net.signalr.ending import close_slow, finish
 from stakewire.net.signalr.handshake import CANCELED
 from stakewire.net.signalr.opening import PING, refuse_handshake
-from stakewire.wire.signalr.messages import Ack
-from stakewire.wire.signalr.shared import wrap
+from stakewire.net.signalr.stateful import send_ack
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -85,10 +84,7 @@ def _look_at_life(connection: HubConnection, link: Link, now: float) -> float:
         return inf
     if resumption is not None:
         if now >= resumption.ack_at:
-            number = resumption.take_ack()
-            if number is not None:
-                link.send(wrap(connection.variant, connection.protocol.write(Ack(number))))
-                connection.sent_at = now
+            send_ack(connection, resumption, now)
         due = min(due, resumption.ack_at)
     if link.inherent_keep_alive:
         return due

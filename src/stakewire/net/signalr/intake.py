@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from stakewire.net.signalr.connection_state import NORMAL, OPEN, TOO_BIG
 from stakewire.net.signalr.counts import CloseReason
 from stakewire.net.signalr.ending import finish
+from stakewire.net.signalr.stateful import StatefulEnd, send_ack
 from stakewire.wire.signalr.errors import MessageTooLarge, ProtocolError
 from stakewire.wire.signalr.messages import Ack, Close, HubMessage, Ping, Sequence, is_tracked
 
@@ -24,7 +25,7 @@ def take(connection: HubConnection, records: list[bytes]) -> None:
                 break
             message = connection.protocol.parse(record)
             if message is not None:
-                _take_one(connection, message)
+                _take_one(connection, message, len(record))
     except ProtocolError as error:
         refuse(connection, error)
     finally:
@@ -48,20 +49,19 @@ def go_on(connection: HubConnection) -> None:
         take(connection, backlog or [])
 
 
-def _take_one(connection: HubConnection, message: HubMessage) -> None:
+def _take_one(connection: HubConnection, message: HubMessage, size: int) -> None:
     connection.registry.counts.received += 1
     resumption = connection.resumption
     if resumption is not None:
-        now, registry = connection.received_at, connection.registry
         if not resumption.receives.accept(message):
-            registry.wheel.watch(connection, resumption.came(now))
+            _acknowledge(connection, resumption, size)
             return
         if isinstance(message, Ack):
             resumption.sends.acked(message.sequence_id)
             connection.ready()
             return
         if is_tracked(message):
-            registry.wheel.watch(connection, resumption.came(now))
+            _acknowledge(connection, resumption, size)
     if isinstance(message, Ping):
         connection.pings = True
     elif isinstance(message, Close):
@@ -70,6 +70,16 @@ def _take_one(connection: HubConnection, message: HubMessage) -> None:
         finish(connection, message.error, CloseReason.CLIENT)
     elif not isinstance(message, Ack | Sequence):
         connection.registry.dispatcher.message(connection, message)
+
+
+def _acknowledge(connection: HubConnection, resumption: StatefulEnd, size: int) -> None:
+    """Now if much has come, else within about a second."""
+    now = connection.received_at
+    due = resumption.came(now, size)
+    if due <= now:
+        send_ack(connection, resumption, now)
+    else:
+        connection.registry.wheel.watch(connection, due)
 
 
 def refuse(connection: HubConnection, error: ProtocolError) -> None:
