@@ -45,7 +45,7 @@ test: setup chromium nats-server lint
 	$(call say,Testing the pages)
 	@cd web && npm test --silent
 	$(call say,Testing (pytest))
-	@$(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadfile $(PYTEST)
+	@$(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 .PHONY: lint
 lint: setup

@@ -24,6 +24,11 @@ class NewDatabase(Protocol):
     def __call__(self, *sides: Side) -> str: ...
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first: at the end of a parallel run one process would work, and the others wait."""
+    items.sort(key=lambda item: ("/kill/" not in str(item.path), "/acceptance/" not in str(item.path)))
+
+
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """A folder for real processes and their databases; one that a failed test left running is stopped.
