@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Literal
 
 import asyncpg
@@ -62,12 +62,16 @@ async def connect(dsn: str, *, application_name: str, **settings: str) -> asyncp
 
 @asynccontextmanager
 async def connected(dsn: str, *, application_name: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
-    """One connection for the length of a block; raises as `connect` does."""
+    """One connection for the length of a block; raises as `connect` does.
+
+    Its end raises nothing: a connection that was lost meanwhile is closed as well.
+    """
     conn = await connect(dsn, application_name=application_name)
     try:
         yield conn
     finally:
-        await conn.close()
+        with suppress(*DRIVER_ERRORS, TimeoutError):
+            await conn.close()
 
 
 async def open_pool(
