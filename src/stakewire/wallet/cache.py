@@ -45,13 +45,6 @@ class LedgerCache:
             players.pop(name, None)
         return players, missing
 
-    def needs_no_read(self, asked: LedgerRequest) -> PlayerState | None:
-        """The request's player, if everything it can be decided upon is remembered here."""
-        if asked.target_id is not None or (asked.operator_id, asked.tx_id) in self._recent:
-            return None
-        player = self._players.get(asked.user_id)
-        return player if player is not None and asked.currency in player.accounts else None
-
     def suspects(self, requests: Sequence[LedgerRequest]) -> set[TxKey]:
         """The keys that may well be stored: those of recent transactions, and every rollback's target."""
         recent = self._recent
