@@ -97,6 +97,18 @@ def test_a_settled_batch_frees_what_it_held() -> None:
     assert taken(queue) == ["b2", "b1"]
 
 
+def test_what_stays_keeps_its_place() -> None:
+    """A full batch leaves others behind; whoever stayed was there before them, and goes before them."""
+    queue = queue_of(ask(Kind.BET, "b1", user="ann"))
+    batch = queue.take(10)
+    assert batch is not None
+    for tx_id, user in (("b2", "ann"), ("b3", "bob"), ("b4", "ced"), ("b5", "ann")):
+        queue.add(ask(Kind.BET, tx_id, user=user), lambda outcome: None)
+    assert taken(queue, most=1) == ["b3"]
+    queue.settled(batch)
+    assert taken(queue) == ["b2", "b4", "b5"]
+
+
 def test_a_batch_beside_another_has_a_least_and_a_greatest_size() -> None:
     """A few requests wait for the batch in flight; a flood does not."""
     queue = queue_of(ask(Kind.BET, "b1"), beside_from=3)
